@@ -3,7 +3,10 @@
 pub mod authorize;
 pub mod identity;
 mod peer;
+mod provider;
 mod spiffe;
+mod task;
+mod tls;
 
 // Who somebody is.
 pub use peer::Peer;
@@ -11,7 +14,12 @@ pub use spiffe::{InvalidName, InvalidSpiffeId, ServiceId, ServiceName, SpiffeId,
 
 // Who I am.
 pub use identity::source::{IdentitySource, SourceError};
-pub use identity::{KeyPem, Material};
+pub use identity::{
+    Identity, IdentityConfig, IdentityError, IdentityFault, IdentityStatus, InvalidMaterial,
+};
+pub use identity::{KeyPem, Leaf, Material, Snapshot};
+pub use provider::{NoCryptoProvider, crypto_provider};
+pub use tls::{InvalidPeer, InvalidRoots, Roots};
 
 // May they.
 pub use authorize::{Authorize, Caller, Decision, Permit, Reason, Rule, Verdict};

@@ -6,6 +6,10 @@ use futures_core::stream::BoxStream;
 
 use super::Material;
 
+mod manual;
+
+pub use manual::{Pusher, channel, fixed};
+
 /// Where identity material comes from. An open trait: implement it to bring your own.
 ///
 /// A source renews by itself. Each item is whole: a leaf, its key, and the roots that go with it. An error is a failed

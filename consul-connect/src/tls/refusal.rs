@@ -1,0 +1,157 @@
+use std::{io, sync::Arc, time::Duration};
+
+use rustls::{CertificateError, OtherError};
+use rustls_pki_types::UnixTime;
+
+use crate::{InvalidSpiffeId, ServiceId, SpiffeId, TrustDomain};
+
+/// Why a remote is not who it should be. Each variant is a different thing to mend.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum InvalidPeer {
+    /// Its certificate is a certificate authority's, or may sign others.
+    #[error("its certificate may sign other certificates, so it is nobody's identity")]
+    CertificateAuthority,
+    /// The chain does not hold for another reason.
+    #[error("its certificate chain does not verify: {0}")]
+    Chain(String),
+    /// Its leaf has expired.
+    #[error("its leaf expired {} ago", seconds(.since))]
+    Expired {
+        /// How long ago, by our clock.
+        since: Duration,
+    },
+    /// It belongs to another mesh.
+    #[error("it belongs to trust domain {theirs}, ours is {ours}")]
+    ForeignTrustDomain {
+        /// Our trust domain.
+        ours: TrustDomain,
+        /// The one its certificate names.
+        theirs: TrustDomain,
+    },
+    /// Its URI is not an id Consul would issue.
+    #[error(transparent)]
+    InvalidId(#[from] InvalidSpiffeId),
+    /// The certificate cannot be read.
+    #[error("its certificate cannot be read: {0}")]
+    Malformed(String),
+    /// It presented no certificate.
+    #[error("it presented no certificate")]
+    NoCertificate,
+    /// It is a member of the mesh, but not a service.
+    #[error("it is a {} ({id}), only services call and are called", .id.kind())]
+    NotAService {
+        /// What it is.
+        id: Box<SpiffeId>,
+    },
+    /// Its leaf is not valid yet: one of the two clocks is wrong.
+    #[error("its leaf is not valid for another {}: compare the clocks of the two hosts", seconds(.skew))]
+    NotYetValid {
+        /// How far the beginning of its validity is ahead of our clock.
+        skew: Duration,
+    },
+    /// None of our roots signed it.
+    #[error("none of the {roots} roots of trust domain {trust_domain} signed its certificate")]
+    UnknownIssuer {
+        /// Our trust domain.
+        trust_domain: TrustDomain,
+        /// How many roots we trust.
+        roots: usize,
+    },
+    /// It must have exactly one URI name, and has another number of them.
+    #[error("its certificate has {count} URI names instead of exactly one")]
+    UriNames {
+        /// How many.
+        count: usize,
+    },
+    /// It is a service, but not the one that was called.
+    #[error("it is {found}, expected {expected}")]
+    WrongIdentity {
+        /// Who was to answer; several are joined by ` or `.
+        expected: String,
+        /// Who did.
+        found: ServiceId,
+    },
+}
+
+fn seconds(d: &Duration) -> String {
+    match d.as_secs() {
+        s @ 0..120 => format!("{s} s"),
+        s @ 120..7200 => format!("{} min", s / 60),
+        s => format!("{} h", s / 3600),
+    }
+}
+
+impl InvalidPeer {
+    /// A short, stable word for metrics and logs.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::CertificateAuthority => "certificate_authority",
+            Self::Chain(_) => "chain",
+            Self::Expired { .. } => "expired",
+            Self::ForeignTrustDomain { .. } => "foreign_trust_domain",
+            Self::InvalidId(_) => "invalid_id",
+            Self::Malformed(_) => "malformed",
+            Self::NoCertificate => "no_certificate",
+            Self::NotAService { .. } => "not_a_service",
+            Self::NotYetValid { .. } => "not_yet_valid",
+            Self::UnknownIssuer { .. } => "unknown_issuer",
+            Self::UriNames { .. } => "uri_names",
+            Self::WrongIdentity { .. } => "wrong_identity",
+        }
+    }
+
+    pub(super) fn expired(now: UnixTime, not_after: UnixTime) -> Self {
+        Self::Expired {
+            since: Duration::from_secs(now.as_secs().saturating_sub(not_after.as_secs())),
+        }
+    }
+
+    pub(super) fn not_yet(now: UnixTime, not_before: UnixTime) -> Self {
+        Self::NotYetValid {
+            skew: Duration::from_secs(not_before.as_secs().saturating_sub(now.as_secs())),
+        }
+    }
+}
+
+/// The one way from our refusal into rustls, chosen for the alert the remote will see.
+impl From<InvalidPeer> for rustls::Error {
+    fn from(refusal: InvalidPeer) -> Self {
+        Self::InvalidCertificate(CertificateError::Other(OtherError(Arc::new(refusal))))
+    }
+}
+
+/// What made a handshake fail, as far as it can be told apart.
+#[derive(Debug)]
+pub(crate) enum Cause {
+    /// We refused the remote.
+    Peer(InvalidPeer),
+    /// The remote refused us; the alert it sent.
+    Alert(String),
+    /// The remote does not speak TLS, or not ours.
+    Protocol(String),
+    /// The transport failed.
+    Io,
+}
+
+/// The way back: what a failed handshake's `io::Error` holds.
+pub(crate) fn cause_of(error: &io::Error) -> Cause {
+    let Some(tls) = error
+        .get_ref()
+        .and_then(|e| e.downcast_ref::<rustls::Error>())
+    else {
+        return Cause::Io;
+    };
+    match tls {
+        rustls::Error::InvalidCertificate(CertificateError::Other(other)) => {
+            match other.0.downcast_ref::<InvalidPeer>() {
+                Some(refusal) => Cause::Peer(refusal.clone()),
+                None => Cause::Peer(InvalidPeer::Chain(tls.to_string())),
+            }
+        }
+        rustls::Error::InvalidCertificate(_) => Cause::Peer(InvalidPeer::Chain(tls.to_string())),
+        rustls::Error::NoCertificatesPresented => Cause::Peer(InvalidPeer::NoCertificate),
+        rustls::Error::AlertReceived(alert) => Cause::Alert(format!("{alert:?}")),
+        other => Cause::Protocol(other.to_string()),
+    }
+}

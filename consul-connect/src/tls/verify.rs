@@ -1,0 +1,187 @@
+//! Who does this chain belong to. One pure function, used for both sides of a handshake, for our own material before it is
+//! published, and for open connections when the roots change.
+
+use rustls::crypto::WebPkiSupportedAlgorithms;
+use rustls_pki_types::{CertificateDer, UnixTime};
+use webpki::{EndEntityCert, Error as PathError, KeyUsage};
+use x509_parser::{
+    certificate::X509Certificate,
+    extensions::GeneralName,
+    prelude::{ASN1Time, FromDer},
+};
+
+use super::{InvalidPeer, Roots};
+use crate::{ServiceId, SpiffeId};
+
+/// The part the owner of the chain plays in the connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Usage {
+    Client,
+    Server,
+}
+
+/// What a verified chain says.
+#[derive(Clone, Debug)]
+pub(crate) struct Verified {
+    pub(crate) id: ServiceId,
+    pub(crate) not_before: UnixTime,
+    pub(crate) not_after: UnixTime,
+    pub(crate) serial: String,
+}
+
+/// Verifies the chain to `roots`, and reads the one identity in its leaf.
+pub(crate) fn verify(
+    chain: &[CertificateDer<'_>],
+    roots: &Roots,
+    algorithms: &WebPkiSupportedAlgorithms,
+    usage: Usage,
+    now: UnixTime,
+) -> Result<Verified, InvalidPeer> {
+    let (leaf, intermediates) = chain.split_first().ok_or(InvalidPeer::NoCertificate)?;
+    let verified = path(leaf, intermediates, roots, algorithms, usage, now);
+    // Which trust domain it claims explains an unknown issuer better than the path does.
+    if let Err(error @ InvalidPeer::UnknownIssuer { .. }) = verified {
+        return Err(match inspect(leaf) {
+            Ok(claimed) if claimed.id.trust_domain() != roots.trust_domain() => {
+                foreign(&claimed.id, roots)
+            }
+            _ => error,
+        });
+    }
+    verified?;
+    let verified = inspect(leaf)?;
+    if verified.id.trust_domain() != roots.trust_domain() {
+        return Err(foreign(&verified.id, roots));
+    }
+    Ok(verified)
+}
+
+fn foreign(id: &ServiceId, roots: &Roots) -> InvalidPeer {
+    InvalidPeer::ForeignTrustDomain {
+        ours: roots.trust_domain().clone(),
+        theirs: id.trust_domain().clone(),
+    }
+}
+
+fn path(
+    leaf: &CertificateDer<'_>,
+    intermediates: &[CertificateDer<'_>],
+    roots: &Roots,
+    algorithms: &WebPkiSupportedAlgorithms,
+    usage: Usage,
+    now: UnixTime,
+) -> Result<(), InvalidPeer> {
+    let usage = match usage {
+        Usage::Client => KeyUsage::client_auth(),
+        Usage::Server => KeyUsage::server_auth(),
+    };
+    let certificate = EndEntityCert::try_from(leaf).map_err(|e| refused(e, roots, now))?;
+    certificate
+        .verify_for_usage(
+            algorithms.all,
+            roots.anchors(),
+            intermediates,
+            now,
+            usage,
+            None,
+            None,
+        )
+        .map(drop)
+        .map_err(|e| refused(e, roots, now))
+}
+
+fn refused(error: PathError, roots: &Roots, now: UnixTime) -> InvalidPeer {
+    match error {
+        PathError::CertExpired { not_after, .. } => InvalidPeer::expired(now, not_after),
+        PathError::CertNotValidYet { not_before, .. } => InvalidPeer::not_yet(now, not_before),
+        PathError::CaUsedAsEndEntity => InvalidPeer::CertificateAuthority,
+        // A wrong key under the right name and a name nobody has are the same thing here: not our roots.
+        PathError::UnknownIssuer | PathError::InvalidSignatureForPublicKey => {
+            InvalidPeer::UnknownIssuer {
+                trust_domain: roots.trust_domain().clone(),
+                roots: roots.len(),
+            }
+        }
+        PathError::BadDer
+        | PathError::BadDerTime
+        | PathError::TrailingData(_)
+        | PathError::MalformedExtensions => InvalidPeer::Malformed(error.to_string()),
+        other => InvalidPeer::Chain(other.to_string()),
+    }
+}
+
+/// Reads a leaf without verifying who signed it.
+pub(crate) fn inspect(leaf: &CertificateDer<'_>) -> Result<Verified, InvalidPeer> {
+    let certificate = parse(leaf)?;
+    let malformed = |e: x509_parser::error::X509Error| InvalidPeer::Malformed(e.to_string());
+    let may_sign = certificate
+        .basic_constraints()
+        .map_err(malformed)?
+        .is_some_and(|c| c.value.ca)
+        || certificate
+            .key_usage()
+            .map_err(malformed)?
+            .is_some_and(|usage| usage.value.key_cert_sign() || usage.value.crl_sign());
+    if may_sign {
+        return Err(InvalidPeer::CertificateAuthority);
+    }
+    let uris = uris_of(&certificate)?;
+    let [uri] = uris[..] else {
+        return Err(InvalidPeer::UriNames { count: uris.len() });
+    };
+    let id = match uri.parse::<SpiffeId>()? {
+        SpiffeId::Service(id) => id,
+        other => {
+            return Err(InvalidPeer::NotAService {
+                id: Box::new(other),
+            });
+        }
+    };
+    let validity = certificate.validity();
+    Ok(Verified {
+        id,
+        not_before: unix(validity.not_before),
+        not_after: unix(validity.not_after),
+        serial: certificate.raw_serial_as_string(),
+    })
+}
+
+pub(super) fn uri_names(certificate: &CertificateDer<'_>) -> Result<Vec<String>, InvalidPeer> {
+    let certificate = parse(certificate)?;
+    Ok(uris_of(&certificate)?
+        .into_iter()
+        .map(str::to_owned)
+        .collect())
+}
+
+fn parse<'a>(der: &'a CertificateDer<'_>) -> Result<X509Certificate<'a>, InvalidPeer> {
+    match X509Certificate::from_der(der) {
+        Ok(([], certificate)) => Ok(certificate),
+        Ok(_) => Err(InvalidPeer::Malformed("data after its end".into())),
+        Err(e) => Err(InvalidPeer::Malformed(e.to_string())),
+    }
+}
+
+fn uris_of<'a>(certificate: &'a X509Certificate<'_>) -> Result<Vec<&'a str>, InvalidPeer> {
+    let names = certificate
+        .subject_alternative_name()
+        .map_err(|e| InvalidPeer::Malformed(e.to_string()))?;
+    let mut uris = Vec::new();
+    for name in names.iter().flat_map(|names| &names.value.general_names) {
+        match name {
+            GeneralName::URI(uri) => uris.push(*uri),
+            // A name that cannot be read could be a URI; skipping it would make two of them look like one.
+            GeneralName::Invalid(..) => {
+                return Err(InvalidPeer::Malformed("one of its names".into()));
+            }
+            _ => {}
+        }
+    }
+    Ok(uris)
+}
+
+fn unix(time: ASN1Time) -> UnixTime {
+    UnixTime::since_unix_epoch(std::time::Duration::from_secs(
+        u64::try_from(time.timestamp()).unwrap_or(0),
+    ))
+}
