@@ -1,0 +1,5 @@
+//! Blocking queries as streams.
+
+/// What the watches of one client share.
+#[derive(Debug, Default)]
+pub(crate) struct Hub;
