@@ -1,1 +1,45 @@
-//! Under construction.
+//! The real components that the tests run against: found, built, started, and always stopped.
+//!
+//! A `real_*` test asks for what it needs and returns early when it is not there:
+//!
+//! ```no_run
+//! # async fn test() -> Result<(), mesh_lab::Error> {
+//! use mesh_lab::{DefaultPolicy, Version};
+//!
+//! let Some(consul) = mesh_lab::consul(Version::Newest) else { return Ok(()) };
+//! let server = consul.acl(DefaultPolicy::Deny).default_intention_policy("deny").start().await?;
+//! let agent = server.client_agent().start().await?; // joined to `server`
+//!
+//! let token = server.service_token("web").await?;
+//! let leaf = agent.http_as(&token).get("/v1/agent/connect/ca/leaf/web").await?.ok()?;
+//! assert!(leaf["CertPEM"].is_string());
+//!
+//! agent.kill().await?;
+//! agent.wipe()?;
+//! agent.restart().await?; // same ports, same node, empty data directory
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! `cargo run -p mesh-lab -- setup` makes everything available, `-- versions` says what is there,
+//! and `-- consul` starts one real agent by hand. With `MESH_LAB=required` a missing component fails
+//! the test instead of skipping it; with `MESH_LAB_KEEP=1` data directories are left behind.
+
+mod cache;
+mod consul;
+mod error;
+mod find;
+mod gate;
+mod http;
+mod ports;
+mod process;
+mod setup;
+mod version;
+
+pub use consul::{Agent, Consul, DefaultPolicy, OwnCa};
+pub use error::Error;
+pub use find::{Found, Missing, Origin, find_consul};
+pub use gate::consul;
+pub use http::{Http, Reply};
+pub use setup::build_consul;
+pub use version::Version;

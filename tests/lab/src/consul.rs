@@ -1,0 +1,10 @@
+//! Real Consul agents: how one is set up, and what can be done to it.
+
+mod acl;
+mod agent;
+mod builder;
+mod ca;
+
+pub use agent::Agent;
+pub use builder::{Consul, DefaultPolicy};
+pub use ca::OwnCa;

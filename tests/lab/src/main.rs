@@ -1,0 +1,145 @@
+//! `setup` makes the real components available, `versions` says what is there, `consul` runs one.
+
+use std::process::ExitCode;
+
+use mesh_lab::{Consul, DefaultPolicy, Error, Version, build_consul, find_consul};
+
+const USAGE: &str = "\
+usage: mesh-lab <command>
+
+  setup                 build what is missing into the user's cache directory
+  versions              say what was found and how, and what is missing
+  consul [options]      run a real Consul until interrupted, and print how to reach it
+      --oldest          the oldest supported release instead of the newest
+      --server          a server with its state on disk instead of a development server
+      --acl             ACLs on, default deny
+      --client          a client agent beside the server, and print how to reach that";
+
+fn main() -> ExitCode {
+    let arguments: Vec<_> = std::env::args().skip(1).collect();
+    let arguments: Vec<_> = arguments.iter().map(String::as_str).collect();
+    let done = match arguments.as_slice() {
+        ["setup"] => setup(),
+        ["versions"] => {
+            versions();
+            Ok(())
+        }
+        ["consul", options @ ..] => match Options::parse(options) {
+            Some(options) => run(options),
+            None => return usage(),
+        },
+        _ => return usage(),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("mesh-lab: {error:?}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn usage() -> ExitCode {
+    eprintln!("{USAGE}");
+    ExitCode::from(2)
+}
+
+fn setup() -> Result<(), Error> {
+    for version in Version::ALL {
+        let found = match find_consul(version) {
+            Ok(found) => found,
+            Err(missing) if std::env::var_os(version.variable()).is_some() => {
+                return Err(missing.into());
+            }
+            Err(_not_there) => {
+                build_consul(version)?;
+                find_consul(version)?
+            }
+        };
+        println!(
+            "Consul ({version}): {}, {} ({})",
+            found.version,
+            found.path.display(),
+            found.origin
+        );
+    }
+    Ok(())
+}
+
+fn versions() {
+    for version in Version::ALL {
+        match find_consul(version) {
+            Ok(found) => println!(
+                "Consul ({version}): {}, {} ({})",
+                found.version,
+                found.path.display(),
+                found.origin
+            ),
+            Err(missing) => println!("{missing}"),
+        }
+    }
+}
+
+#[derive(Default)]
+struct Options {
+    oldest: bool,
+    server: bool,
+    acl: bool,
+    client: bool,
+}
+
+impl Options {
+    fn parse(arguments: &[&str]) -> Option<Self> {
+        let mut options = Self::default();
+        for argument in arguments {
+            match *argument {
+                "--oldest" => options.oldest = true,
+                "--server" => options.server = true,
+                "--acl" => options.acl = true,
+                "--client" => options.client = true,
+                _ => return None,
+            }
+        }
+        Some(options)
+    }
+
+    fn consul(&self) -> Result<Consul, Error> {
+        let version = if self.oldest {
+            Version::Oldest
+        } else {
+            Version::Newest
+        };
+        let mut consul = Consul::new(find_consul(version)?);
+        if self.server {
+            consul = consul.server();
+        }
+        if self.acl {
+            consul = consul.acl(DefaultPolicy::Deny);
+        }
+        Ok(consul)
+    }
+}
+
+#[tokio::main]
+async fn run(options: Options) -> Result<(), Error> {
+    let server = options.consul()?.start().await?;
+    let client = if options.client {
+        Some(server.client_agent().start().await?)
+    } else {
+        None
+    };
+    let agent = client.as_ref().unwrap_or(&server);
+    for (name, value) in agent.environment() {
+        println!("export {name}={value}");
+    }
+    if let Some(process) = agent.process_id() {
+        println!(
+            "# Consul {}, process {process}, log {}",
+            agent.found().version,
+            agent.log_path().display()
+        );
+    }
+    // An error means that interrupts cannot be waited for: end, and take the agents along.
+    drop(tokio::signal::ctrl_c().await);
+    Ok(())
+}
