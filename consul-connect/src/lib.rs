@@ -1,11 +1,35 @@
 //! Identity, mutual TLS and intentions of the Consul service mesh, in process.
+//!
+//! This crate makes a Rust process a member of a [Consul](https://developer.hashicorp.com/consul) service mesh: it knows who
+//! it is, verifies who the others are, and decides what they may do, without a sidecar.
+//!
+//! * [`Identity`] follows a source of leaf and roots ([`identity::source`]), and publishes only what a peer would accept.
+//! * [`Connector`] dials a service and proves that it is the one that was meant before it learns who we are.
+//! * [`Listener`] accepts verified [`Peer`]s; open connections are held to the roots, the rules and the clock.
+//! * [`Authorize`] is the question "may they". Consul's intentions are one answer to it.
+//!
+//! It knows nothing of HTTP connections, balancing or routing: that is `tower-mesh`.
+//!
+//! | feature | default | what |
+//! | --- | --- | --- |
+//! | `aws-lc-rs` | yes | cryptography by aws-lc-rs, post-quantum key exchange included |
+//! | `ring` | no | cryptography by ring; used if `aws-lc-rs` is off |
+//! | `grpc` | yes | the identity source whose key never leaves the process |
+//! | `test-util` | no | a certificate authority and unverified peers, for tests |
 
+mod alpn;
 pub mod authorize;
+mod connector;
 pub mod identity;
+mod listener;
+mod live;
 mod peer;
 mod provider;
 mod spiffe;
+mod stream;
 mod task;
+#[cfg(feature = "test-util")]
+pub mod test_util;
 mod tls;
 
 // Who somebody is.
@@ -20,6 +44,13 @@ pub use identity::{
 pub use identity::{KeyPem, Leaf, Material, Snapshot};
 pub use provider::{NoCryptoProvider, crypto_provider};
 pub use tls::{InvalidPeer, InvalidRoots, Roots};
+
+// Connections.
+pub use alpn::Alpn;
+pub use connector::{Address, ConnectError, ConnectFailure, Connection, Connector, Destination};
+pub use listener::{Accepted, Listener, ListenerBuilder, ListenerStats, Refused};
+pub use live::{Closing, ConnectionGuard, Grace, Layer};
+pub use stream::{Io, MeshStream};
 
 // May they.
 pub use authorize::{Authorize, Caller, Decision, Permit, Reason, Rule, Verdict};

@@ -16,7 +16,7 @@ pub use refusal::InvalidPeer;
 pub(crate) use refusal::{Cause, cause_of};
 pub use roots::{InvalidRoots, Roots};
 pub(crate) use verifier::{ClientSide, ServerSide};
-pub(crate) use verify::{Usage, Verified, inspect, verify};
+pub(crate) use verify::{Usage, inspect, verify};
 
 use std::sync::Arc;
 

@@ -1,0 +1,169 @@
+//! Accepting connections: the only accept loop of the mesh.
+//!
+//! A handshake never holds up the next connection. Each runs in a task of its own, with a deadline and under a cap; what
+//! fails is closed and counted. What succeeds is entered in the live set, decided about, and handed out.
+
+mod builder;
+mod handshake;
+mod refused;
+
+pub use builder::ListenerBuilder;
+pub use refused::{ListenerStats, Refused};
+
+use std::{fmt, io, net::SocketAddr, sync::Arc, time::Duration};
+
+use tokio::{
+    net::{TcpListener, TcpStream},
+    sync::Semaphore,
+    task::JoinSet,
+    time::sleep,
+};
+
+use crate::{
+    Alpn, Authorize, ConnectionGuard, Identity, MeshStream, Peer,
+    live::{LiveSet, Warden},
+};
+use handshake::Handshake;
+use refused::Counters;
+
+/// Accepts connections of verified members of the mesh.
+///
+/// # Shutdown
+/// Dropping it closes the socket and every handshake in progress. Connections it handed out stay; they are no longer held
+/// to the rules once it is gone, so a server keeps it until they have ended.
+pub struct Listener {
+    /// `None` once it has stopped accepting.
+    tcp: Option<TcpListener>,
+    local_addr: SocketAddr,
+    handshakes: JoinSet<Option<Accepted>>,
+    max_handshakes: usize,
+    connections: Arc<Semaphore>,
+    handshake: Arc<Handshake>,
+    live: Arc<LiveSet>,
+    _warden: Warden,
+}
+
+/// A connection of a verified peer.
+#[derive(Debug)]
+#[non_exhaustive]
+pub struct Accepted {
+    /// The bytes.
+    pub stream: MeshStream,
+    /// Who calls.
+    pub peer: Peer,
+    /// What was agreed to speak; `None` if the caller offered no ALPN.
+    pub alpn: Option<Alpn>,
+    /// When and why it must close.
+    pub guard: ConnectionGuard,
+    /// Where the caller is.
+    pub remote_addr: SocketAddr,
+}
+
+impl Listener {
+    /// A listener that presents `identity` and asks `authorize`.
+    pub fn builder(identity: Identity, authorize: Arc<dyn Authorize>) -> ListenerBuilder {
+        ListenerBuilder::new(identity, authorize)
+    }
+
+    /// The address it is bound to.
+    pub fn local_addr(&self) -> SocketAddr {
+        self.local_addr
+    }
+
+    /// How many of its connections are open.
+    pub fn open_connections(&self) -> usize {
+        self.live.len()
+    }
+
+    /// What it accepted and refused so far.
+    pub fn stats(&self) -> ListenerStats {
+        self.handshake.counters.stats()
+    }
+
+    /// The next connection; `None` once it has stopped accepting and no handshake is left.
+    ///
+    /// It must be polled for connections to be accepted at all.
+    ///
+    /// # Cancel safety
+    /// Safe: no connection is lost.
+    pub async fn accept(&mut self) -> Option<Accepted> {
+        loop {
+            tokio::select! {
+                biased;
+                Some(done) = self.handshakes.join_next() => match done {
+                    Ok(Some(accepted)) => return Some(accepted),
+                    Ok(None) => {}
+                    Err(e) => tracing::error!(error = %e, "a handshake ended in a panic"),
+                },
+                incoming = accept_from(self.tcp.as_ref()) => match incoming {
+                    Some(Ok((tcp, remote_addr))) => self.begin(tcp, remote_addr),
+                    Some(Err(e)) => pause_after(&e).await,
+                    None if self.handshakes.is_empty() => return None,
+                    None => {}
+                },
+            }
+        }
+    }
+
+    /// Closes the socket. Handshakes in progress end as they would.
+    pub fn stop_accepting(&mut self) {
+        self.tcp = None;
+    }
+
+    fn begin(&mut self, tcp: TcpStream, remote_addr: SocketAddr) {
+        // Closed rather than left waiting: a caller that is told no at once can go elsewhere.
+        if self.handshakes.len() >= self.max_handshakes {
+            return self.handshake.refuse(
+                remote_addr,
+                Refused::TooManyHandshakes {
+                    limit: self.max_handshakes,
+                },
+            );
+        }
+        let Ok(permit) = Arc::clone(&self.connections).try_acquire_owned() else {
+            return self
+                .handshake
+                .refuse(remote_addr, Refused::TooManyConnections);
+        };
+        let handshake = Arc::clone(&self.handshake);
+        let live = Arc::clone(&self.live);
+        self.handshakes.spawn(async move {
+            match handshake.run(tcp, remote_addr, &live, permit).await {
+                Ok(accepted) => Some(accepted),
+                Err(refused) => {
+                    handshake.refuse(remote_addr, refused);
+                    None
+                }
+            }
+        });
+    }
+}
+
+async fn accept_from(tcp: Option<&TcpListener>) -> Option<io::Result<(TcpStream, SocketAddr)>> {
+    match tcp {
+        Some(tcp) => Some(tcp.accept().await),
+        None => None,
+    }
+}
+
+/// Accepting fails for the one connection that went away, or for all of them when descriptors run out. Only the second is
+/// worth waiting for, and never worth ending for.
+async fn pause_after(error: &io::Error) {
+    use io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset};
+    if !matches!(
+        error.kind(),
+        ConnectionAborted | ConnectionRefused | ConnectionReset
+    ) {
+        tracing::warn!(%error, "cannot accept connections, trying again");
+        sleep(Duration::from_millis(100)).await;
+    }
+}
+
+impl fmt::Debug for Listener {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Listener")
+            .field("local_addr", &self.local_addr)
+            .field("live", &self.live)
+            .finish_non_exhaustive()
+    }
+}

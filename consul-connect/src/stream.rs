@@ -1,0 +1,183 @@
+use std::{
+    fmt, io,
+    io::IoSlice,
+    pin::Pin,
+    task::{Context, Poll, ready},
+};
+
+use tokio::{
+    io::{AsyncRead, AsyncWrite, ReadBuf},
+    net::TcpStream,
+};
+use tokio_rustls::TlsStream;
+
+use crate::live::Membership;
+
+/// A byte stream between two verified members of the mesh.
+///
+/// When the connection loses its reason to exist (see [`ConnectionGuard`](crate::ConnectionGuard)) it is cut: every read and
+/// write fails with [`ConnectionAborted`](io::ErrorKind::ConnectionAborted), and whoever waits on it is woken.
+pub struct MeshStream {
+    tls: TlsStream<Transport>,
+    member: Membership,
+}
+
+impl MeshStream {
+    pub(crate) fn new(tls: TlsStream<Transport>, member: Membership) -> Self {
+        Self { tls, member }
+    }
+
+    fn aborted() -> io::Error {
+        io::Error::new(
+            io::ErrorKind::ConnectionAborted,
+            "the mesh no longer permits this connection",
+        )
+    }
+}
+
+impl fmt::Debug for MeshStream {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("MeshStream")
+            .field("peer", &self.member.live().facts.peer)
+            .finish_non_exhaustive()
+    }
+}
+
+impl AsyncRead for MeshStream {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let this = self.get_mut();
+        if this.member.live().is_cut() {
+            return Poll::Ready(Err(Self::aborted()));
+        }
+        // The waker is needed only by those who wait, so a busy stream pays one load and no more.
+        match Pin::new(&mut this.tls).poll_read(cx, buf) {
+            Poll::Pending if this.member.live().is_cut_or_wake_reader(cx.waker()) => {
+                Poll::Ready(Err(Self::aborted()))
+            }
+            poll => poll,
+        }
+    }
+}
+
+impl MeshStream {
+    fn write_with<T>(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        write: impl FnOnce(Pin<&mut TlsStream<Transport>>, &mut Context<'_>) -> Poll<io::Result<T>>,
+    ) -> Poll<io::Result<T>> {
+        let this = self.get_mut();
+        if this.member.live().is_cut() {
+            return Poll::Ready(Err(Self::aborted()));
+        }
+        match write(Pin::new(&mut this.tls), cx) {
+            Poll::Pending if this.member.live().is_cut_or_wake_writer(cx.waker()) => {
+                Poll::Ready(Err(Self::aborted()))
+            }
+            poll => poll,
+        }
+    }
+}
+
+impl AsyncWrite for MeshStream {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        self.write_with(cx, |tls, cx| tls.poll_write(cx, buf))
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        self.write_with(cx, |tls, cx| tls.poll_write_vectored(cx, bufs))
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.tls.is_write_vectored()
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.write_with(cx, |tls, cx| tls.poll_flush(cx))
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.write_with(cx, |tls, cx| tls.poll_shutdown(cx))
+    }
+}
+
+/// Any ordered byte stream that TLS can run over.
+pub trait Io: AsyncRead + AsyncWrite + Send + Unpin + 'static {}
+
+impl<T: AsyncRead + AsyncWrite + Send + Unpin + 'static> Io for T {}
+
+/// What a mesh stream runs over. The usual one costs no indirection.
+pub(crate) enum Transport {
+    Tcp(TcpStream),
+    Other(Box<dyn Io>),
+}
+
+macro_rules! each {
+    ($self:expr, $io:ident => $call:expr) => {
+        match $self.get_mut() {
+            Transport::Tcp(tcp) => {
+                let $io = Pin::new(tcp);
+                $call
+            }
+            Transport::Other(other) => {
+                let $io = Pin::new(&mut **other);
+                $call
+            }
+        }
+    };
+}
+
+impl AsyncRead for Transport {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        each!(self, io => io.poll_read(cx, buf))
+    }
+}
+
+impl AsyncWrite for Transport {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        each!(self, io => io.poll_write(cx, buf))
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        each!(self, io => io.poll_write_vectored(cx, bufs))
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        match self {
+            Self::Tcp(tcp) => tcp.is_write_vectored(),
+            Self::Other(other) => other.is_write_vectored(),
+        }
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        each!(self, io => io.poll_flush(cx))
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let shut = ready!(each!(self, io => io.poll_shutdown(cx)));
+        Poll::Ready(shut)
+    }
+}

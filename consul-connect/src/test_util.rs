@@ -1,0 +1,247 @@
+//! A certificate authority for tests: makes good identities, and bad ones on purpose.
+
+use std::{sync::Mutex, time::Duration};
+
+use rcgen::{
+    BasicConstraints, CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa,
+    Issuer, KeyPair, KeyUsagePurpose, PKCS_ECDSA_P256_SHA256, PKCS_ECDSA_P384_SHA384, SanType,
+    SignatureAlgorithm,
+};
+use rustls::time_provider::TimeProvider;
+use rustls_pki_types::UnixTime;
+
+use crate::{
+    Identity, IdentityConfig, IdentityError, Material, ServiceId, TrustDomain,
+    identity::source::{self, Pusher},
+};
+
+/// A certificate authority in the shape of Consul's own.
+#[derive(Debug)]
+pub struct TestCa {
+    trust_domain: TrustDomain,
+    root_pem: String,
+    issuer: Issuer<'static, KeyPair>,
+}
+
+/// What to put into a leaf. [`LeafSpec::new`] is what Consul would issue; the rest is for tests of refusals.
+#[derive(Clone, Debug)]
+pub struct LeafSpec {
+    uris: Vec<String>,
+    valid_from: i64,
+    valid_for: Duration,
+    ca: bool,
+    p384: bool,
+    client_only: bool,
+}
+
+impl LeafSpec {
+    /// A leaf of `id` as Consul issues them: valid since a minute ago, for 72 h.
+    pub fn new(id: &ServiceId) -> Self {
+        Self {
+            uris: vec![id.to_string()],
+            valid_from: -60,
+            valid_for: Duration::from_secs(72 * 3600),
+            ca: false,
+            p384: false,
+            client_only: false,
+        }
+    }
+
+    /// Exactly these URI names, whatever they are.
+    #[must_use]
+    pub fn uris<S: Into<String>>(mut self, uris: impl IntoIterator<Item = S>) -> Self {
+        self.uris = uris.into_iter().map(Into::into).collect();
+        self
+    }
+
+    /// Valid from `from` seconds relative to now, for `length`.
+    #[must_use]
+    pub fn valid(mut self, from: i64, length: Duration) -> Self {
+        (self.valid_from, self.valid_for) = (from, length);
+        self
+    }
+
+    /// A certificate that may sign others.
+    #[must_use]
+    pub fn certificate_authority(mut self) -> Self {
+        self.ca = true;
+        self
+    }
+
+    /// With a P-384 key instead of P-256.
+    #[must_use]
+    pub fn p384(mut self) -> Self {
+        self.p384 = true;
+        self
+    }
+
+    /// Without the server's extended key usage.
+    #[must_use]
+    pub fn client_only(mut self) -> Self {
+        self.client_only = true;
+        self
+    }
+}
+
+impl TestCa {
+    /// A new authority with a P-256 key for a trust domain.
+    ///
+    /// # Panics
+    /// If the name is invalid or the machine cannot make keys: it is for tests.
+    pub fn new(trust_domain: &str) -> Self {
+        Self::with_algorithm(trust_domain, &PKCS_ECDSA_P256_SHA256)
+    }
+
+    /// The same with a P-384 key.
+    ///
+    /// # Panics
+    /// As [`new`](Self::new).
+    pub fn p384(trust_domain: &str) -> Self {
+        Self::with_algorithm(trust_domain, &PKCS_ECDSA_P384_SHA384)
+    }
+
+    fn with_algorithm(trust_domain: &str, algorithm: &'static SignatureAlgorithm) -> Self {
+        let trust_domain: TrustDomain = trust_domain.parse().expect("a valid trust domain");
+        let key = KeyPair::generate_for(algorithm).expect("a key");
+        let mut params = CertificateParams::default();
+        params.distinguished_name.push(
+            DnType::CommonName,
+            format!("test authority of {trust_domain}"),
+        );
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
+        params.subject_alt_names = vec![uri(&format!("spiffe://{trust_domain}"))];
+        let root = params.self_signed(&key).expect("a root");
+        Self {
+            trust_domain,
+            root_pem: root.pem(),
+            issuer: Issuer::new(params, key),
+        }
+    }
+
+    /// The trust domain it vouches for.
+    pub fn trust_domain(&self) -> &TrustDomain {
+        &self.trust_domain
+    }
+
+    /// Its root, as PEM.
+    pub fn root_pem(&self) -> &str {
+        &self.root_pem
+    }
+
+    /// The id of a service in datacenter `dc1`.
+    ///
+    /// # Panics
+    /// If the name is invalid.
+    pub fn id(&self, service: &str) -> ServiceId {
+        ServiceId::new(
+            self.trust_domain.clone(),
+            "dc1",
+            service.parse().expect("a valid service name"),
+        )
+    }
+
+    /// A leaf with its key, and this authority's root.
+    ///
+    /// # Panics
+    /// If what was asked for cannot be signed.
+    pub fn issue(&self, spec: &LeafSpec) -> Material {
+        let algorithm = if spec.p384 {
+            &PKCS_ECDSA_P384_SHA384
+        } else {
+            &PKCS_ECDSA_P256_SHA256
+        };
+        let key = KeyPair::generate_for(algorithm).expect("a key");
+        let mut params = CertificateParams::default();
+        params.distinguished_name = DistinguishedName::new();
+        params.subject_alt_names = spec.uris.iter().map(|u| uri(u)).collect();
+        params.is_ca = if spec.ca {
+            IsCa::Ca(BasicConstraints::Unconstrained)
+        } else {
+            IsCa::NoCa
+        };
+        params.key_usages = vec![
+            KeyUsagePurpose::DigitalSignature,
+            KeyUsagePurpose::KeyEncipherment,
+        ];
+        params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
+        if !spec.client_only {
+            params
+                .extended_key_usages
+                .push(ExtendedKeyUsagePurpose::ServerAuth);
+        }
+        let now = rustls::time_provider::DefaultTimeProvider
+            .current_time()
+            .expect("a clock")
+            .as_secs();
+        let from = now.saturating_add_signed(spec.valid_from);
+        params.not_before = date(from);
+        params.not_after = date(from + spec.valid_for.as_secs());
+        let leaf = params.signed_by(&key, &self.issuer).expect("a leaf");
+        Material::new(leaf.pem(), key.serialize_pem(), vec![self.root_pem.clone()])
+    }
+
+    /// What Consul would issue to a service.
+    ///
+    /// # Panics
+    /// If the name is invalid.
+    pub fn material(&self, service: &str) -> Material {
+        self.issue(&LeafSpec::new(&self.id(service)))
+    }
+
+    /// A live identity of a service, and the hand that can give it newer material.
+    ///
+    /// # Errors
+    /// As [`Identity::connect`].
+    pub async fn identity(&self, service: &str) -> Result<(Identity, Pusher), IdentityError> {
+        let (pusher, source) = source::channel();
+        pusher.push(Ok(self.material(service)));
+        Ok((
+            Identity::connect(source, IdentityConfig::default()).await?,
+            pusher,
+        ))
+    }
+}
+
+fn uri(uri: &str) -> SanType {
+    SanType::URI(uri.try_into().expect("an ASCII URI"))
+}
+
+fn date(unix: u64) -> time::OffsetDateTime {
+    let seconds = i64::try_from(unix).expect("a date in range");
+    time::OffsetDateTime::from_unix_timestamp(seconds).expect("a date in range")
+}
+
+/// A wall clock that a test moves.
+#[derive(Debug)]
+pub struct TestClock(Mutex<i64>);
+
+impl TestClock {
+    /// The system's time, shifted by `seconds`.
+    pub fn shifted(seconds: i64) -> Self {
+        Self(Mutex::new(seconds))
+    }
+
+    /// Shifts it anew, relative to the system's time.
+    pub fn shift(&self, seconds: i64) {
+        *self
+            .0
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner) = seconds;
+    }
+}
+
+impl TimeProvider for TestClock {
+    fn current_time(&self) -> Option<UnixTime> {
+        let shift = *self
+            .0
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner);
+        let now = rustls::time_provider::DefaultTimeProvider
+            .current_time()?
+            .as_secs();
+        Some(UnixTime::since_unix_epoch(Duration::from_secs(
+            now.saturating_add_signed(shift),
+        )))
+    }
+}
