@@ -302,6 +302,12 @@ async fn follow(mut stream: Materials, validate: Validate, shared: Arc<Shared>) 
                 if snapshot.same_as(&current) {
                     continue;
                 }
+                if snapshot.trust_domain() != current.trust_domain() {
+                    tracing::warn!(
+                        from = %current.trust_domain(), to = %snapshot.trust_domain(),
+                        "the mesh has a new trust domain: members that still hold the old one refuse this one until they renew",
+                    );
+                }
                 tracing::info!(
                     id = %snapshot.id(), generation = snapshot.generation(), serial = snapshot.leaf().serial(),
                     roots = snapshot.roots().len(), "identity renewed",

@@ -73,7 +73,12 @@ pub enum ErrorKind {
 impl Error {
     /// `context` says what was being done, in lower case and without a final period.
     pub(crate) fn new(kind: ErrorKind, context: impl Into<Cow<'static, str>>) -> Self {
-        Self(Arc::new(Inner { kind, context: context.into(), status: None, source: None }))
+        Self(Arc::new(Inner {
+            kind,
+            context: context.into(),
+            status: None,
+            source: None,
+        }))
     }
 
     /// An error with a cause. The cause's own text must not be repeated in `context`.
@@ -110,7 +115,10 @@ impl Error {
     /// nothing twice.
     #[must_use]
     pub fn is_unsent(&self) -> bool {
-        matches!(self.0.kind, ErrorKind::Connect | ErrorKind::NoEndpoints | ErrorKind::NotSent)
+        matches!(
+            self.0.kind,
+            ErrorKind::Connect | ErrorKind::NoEndpoints | ErrorKind::NotSent
+        )
     }
 
     /// Whether a deadline passed.
@@ -187,7 +195,10 @@ mod tests {
             std::io::Error::new(std::io::ErrorKind::ConnectionRefused, "connection refused"),
         );
         assert_eq!(error.to_string(), "connecting to 10.0.0.7:80 of `api`");
-        assert_eq!(error.source().expect("a cause").to_string(), "connection refused");
+        assert_eq!(
+            error.source().expect("a cause").to_string(),
+            "connection refused"
+        );
         assert_eq!(
             format!("{error:?}"),
             "Connect: connecting to 10.0.0.7:80 of `api`: connection refused"

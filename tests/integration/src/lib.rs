@@ -1,1 +1,7 @@
-//! Under construction.
+//! What the promises in `tests/` have in common: small worlds to make them in.
+
+mod pair;
+mod raw;
+
+pub use pair::{Pair, TD, echo_once, pair};
+pub use raw::raw_client;

@@ -51,7 +51,10 @@ mod tests {
 
     #[test]
     fn writes_the_status_and_an_escaped_message() {
-        let headers = failure(&Error::new(ErrorKind::NoEndpoints, "no endpoint of `é`: 100%"));
+        let headers = failure(&Error::new(
+            ErrorKind::NoEndpoints,
+            "no endpoint of `é`: 100%",
+        ));
         assert_eq!(headers["grpc-status"], "14");
         assert_eq!(headers["grpc-message"], "no endpoint of `%C3%A9`: 100%25");
     }

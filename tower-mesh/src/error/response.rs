@@ -8,7 +8,10 @@ use http::StatusCode;
 /// What a service answers when it failed because of `kind`, and the words it says.
 ///
 /// The words name no upstream, address or identity: the caller of this service need not know them.
-#[cfg_attr(not(feature = "axum"), expect(dead_code, reason = "only axum makes responses of errors"))]
+#[cfg_attr(
+    not(feature = "axum"),
+    expect(dead_code, reason = "only axum makes responses of errors")
+)]
 pub(super) fn answer(kind: ErrorKind) -> (StatusCode, &'static str) {
     match kind {
         ErrorKind::Timeout => (StatusCode::GATEWAY_TIMEOUT, "upstream timed out"),
@@ -56,7 +59,14 @@ mod tests {
         ] {
             let response = Error::new(kind, "calling `secret-name`").into_response();
             assert_eq!(response.status(), status);
-            assert_eq!(response.extensions().get::<Error>().expect("the error").kind(), kind);
+            assert_eq!(
+                response
+                    .extensions()
+                    .get::<Error>()
+                    .expect("the error")
+                    .kind(),
+                kind
+            );
         }
     }
 }
