@@ -3,17 +3,30 @@
 mod client;
 mod config;
 mod error;
+mod json;
 mod read;
 mod request;
 mod response;
+mod secret;
 mod tls;
 mod token;
 mod watch;
+mod wire;
+
+pub mod catalog;
+pub mod connect_ca;
+pub mod discovery_chain;
+pub mod duration;
+pub mod health;
+pub mod intention;
 
 pub use client::Client;
 pub use config::{Address, Config};
 pub use error::Error;
+pub use json::Json;
 pub use read::{Call, Read};
 pub use request::Request;
 pub use response::{AclPolicy, Consistency, Meta, QueryBackend, Response};
+pub use secret::Secret;
 pub use token::Token;
+pub use wire::Extra;

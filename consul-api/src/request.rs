@@ -69,6 +69,19 @@ impl Reply<'_> {
         };
         Ok(serde_json::from_slice(body)?)
     }
+
+    /// `null` and an empty body read as the default: an empty list.
+    pub(crate) fn json_or_default<T: DeserializeOwned + Default>(&self) -> Result<T, BoxError> {
+        Ok(self.json::<Option<T>>()?.unwrap_or_default())
+    }
+
+    /// Of calls that accept 404: `None` for it.
+    pub(crate) fn json_unless_missing<T: DeserializeOwned>(&self) -> Result<Option<T>, BoxError> {
+        if self.status == StatusCode::NOT_FOUND {
+            return Ok(None);
+        }
+        self.json().map(Some)
+    }
 }
 
 /// What a blocking query has seen already.
