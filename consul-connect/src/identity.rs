@@ -7,6 +7,7 @@
 mod error;
 mod leaf;
 mod material;
+mod renewal;
 mod snapshot;
 pub mod source;
 mod status;

@@ -21,6 +21,7 @@ mod alpn;
 pub mod authorize;
 mod connector;
 pub mod identity;
+pub mod intention;
 mod listener;
 mod live;
 mod peer;

@@ -1,0 +1,31 @@
+//! Intentions: which services may call this one, as Consul says it, decided in this process.
+//!
+//! [`Intentions`] watches the intentions of one destination and answers from memory; nobody is asked about a connection
+//! or a request. The rules, in the order they apply:
+//!
+//! 1. The caller's trust domain must be ours, and its identity verified.
+//! 2. Of all intentions whose source matches the caller, the one with the highest precedence decides; precedence is how
+//!    exact destination and source are, and is computed here, whatever order or number Consul sent.
+//! 3. An intention this version cannot evaluate denies the callers it matches: L7 permissions, JWT requirements, an
+//!    unknown action or source type, a source that cannot be read. A lower one never takes its place.
+//! 4. If none matches, the [`DefaultPolicy`] decides.
+//!
+//! Names are compared literally and case-sensitively. The datacenter of a caller is not looked at, as in Consul's proxies.
+//! Intentions of cluster peers never match a caller of our own trust domain.
+//!
+//! Until the first answer of Consul everybody is denied. After that an error changes nothing: the last set stays in
+//! force, its age is in [`IntentionsStatus`], and [`IntentionsConfig::max_staleness`] can turn age into a refusal.
+
+mod compiled;
+mod default_policy;
+mod explain;
+mod precedence;
+mod rule;
+mod source_match;
+
+pub use compiled::{Compiled, Finding};
+pub use default_policy::{DefaultOrigin, DefaultPolicy, ResolvedDefault};
+pub use explain::{Explanation, Match};
+
+#[cfg(test)]
+mod tests;

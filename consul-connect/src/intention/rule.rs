@@ -1,0 +1,163 @@
+//! One intention, read from the wire: the one door between what Consul sent and what decides.
+
+use std::fmt;
+
+use consul_api::intention as wire;
+
+use super::precedence::{exactness, precedence};
+use super::source_match::{Pattern, Source};
+use crate::authorize::Rule;
+
+/// One intention as this version understands it.
+#[derive(Clone, Debug)]
+pub(super) struct Intention {
+    pub(super) source: Source,
+    namespace: Pattern,
+    name: Pattern,
+    pub(super) precedence: u32,
+    pub(super) effect: Effect,
+    /// Keys of the entry that this version does not know.
+    pub(super) unknown_keys: Vec<String>,
+}
+
+/// What it does to a caller it matches.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Effect {
+    Allow,
+    Deny,
+    /// It is there, and what it says cannot be carried out. It denies, and a lower one does not take its place.
+    Refuse(Fault),
+}
+
+/// Why an intention cannot be carried out.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub(super) enum Fault {
+    #[error("it has L7 permissions, which this version does not evaluate")]
+    Permissions,
+    #[error("it requires a JWT, which this version does not verify")]
+    Jwt,
+    #[error("it has neither an action nor permissions")]
+    NoAction,
+    #[error("its action {0:?} is unknown to this version")]
+    UnknownAction(String),
+    #[error("its source type {0:?} is unknown to this version")]
+    UnknownSourceType(String),
+    #[error("its source is the sameness group {0:?}, which this version does not resolve")]
+    SamenessGroup(String),
+    #[error("it names no source, so it may be about any caller")]
+    NoSource,
+    #[error("its source partition is a wildcard, so it may be about any caller")]
+    WildcardPartition,
+}
+
+impl Fault {
+    /// The metric label of a denial by it.
+    pub(super) fn code(&self) -> &'static str {
+        match self {
+            Self::Permissions => "intention_l7",
+            Self::Jwt => "intention_jwt",
+            Self::NoAction
+            | Self::UnknownAction(_)
+            | Self::UnknownSourceType(_)
+            | Self::SamenessGroup(_)
+            | Self::NoSource
+            | Self::WildcardPartition => "intention_unknown",
+        }
+    }
+}
+
+impl Intention {
+    /// Whether it is about this destination at all.
+    pub(super) fn is_about(&self, namespace: &str, service: &str) -> bool {
+        self.namespace.matches(namespace) && self.name.matches(service)
+    }
+
+    /// Its public form, for answers and logs.
+    pub(super) fn to_rule(&self) -> Rule {
+        let destination = match &self.namespace {
+            Pattern::Exact(namespace) if **namespace == *"default" => self.name.to_string(),
+            namespace => format!("{namespace}/{}", self.name),
+        };
+        Rule::new(self.source.to_string(), destination, self.precedence)
+    }
+
+    /// Highest precedence first. Among equals a denial comes first, so that no order of a reply can turn one into a
+    /// permission; then Consul's own order of sources.
+    pub(super) fn rank(&self) -> impl Ord {
+        let readable = self.source != Source::Unreadable;
+        let allows = self.effect == Effect::Allow;
+        (
+            readable,
+            std::cmp::Reverse(self.precedence),
+            allows,
+            &self.source,
+        )
+    }
+}
+
+/// Never fails: what cannot be understood becomes a rule that denies.
+impl From<&wire::Intention> for Intention {
+    fn from(wire: &wire::Intention) -> Self {
+        let namespace = Pattern::tenancy(&wire.destination_ns);
+        let name = Pattern::name(&wire.destination_name);
+        let (source, effect) = match Source::try_from(wire) {
+            Ok(source) => (
+                source,
+                Effect::try_from(wire).unwrap_or_else(Effect::Refuse),
+            ),
+            Err(fault) => (Source::Unreadable, Effect::Refuse(fault)),
+        };
+        Self {
+            precedence: precedence(exactness(&namespace, &name), source.exactness()),
+            source,
+            namespace,
+            name,
+            effect,
+            unknown_keys: wire.extra.keys().cloned().collect(),
+        }
+    }
+}
+
+/// # Errors
+/// The [`Fault`] that keeps the intention from being carried out.
+impl TryFrom<&wire::Intention> for Effect {
+    type Error = Fault;
+
+    fn try_from(wire: &wire::Intention) -> Result<Self, Fault> {
+        // `consul` is the only type there has ever been, and its absence means it.
+        if !matches!(wire.source_type.as_str(), "" | "consul") {
+            return Err(Fault::UnknownSourceType(wire.source_type.clone()));
+        }
+        if !wire.source_sameness_group.is_empty() && wire.source_peer.is_empty() {
+            return Err(Fault::SamenessGroup(wire.source_sameness_group.clone()));
+        }
+        if wire
+            .permissions
+            .as_ref()
+            .is_some_and(|permissions| !permissions.is_empty())
+        {
+            return Err(Fault::Permissions);
+        }
+        let effect = match wire.action.as_deref().unwrap_or_default() {
+            "allow" => Self::Allow,
+            "deny" => Self::Deny,
+            "" => return Err(Fault::NoAction),
+            other => return Err(Fault::UnknownAction(other.to_owned())),
+        };
+        // A denial stays a denial whatever token the caller has; only a permission hangs on it.
+        if effect == Self::Allow && wire.jwt.is_some() {
+            return Err(Fault::Jwt);
+        }
+        Ok(effect)
+    }
+}
+
+impl fmt::Display for Effect {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Allow => f.write_str("allow"),
+            Self::Deny => f.write_str("deny"),
+            Self::Refuse(fault) => write!(f, "deny: {fault}"),
+        }
+    }
+}

@@ -1,0 +1,491 @@
+//! The compiled set against a literal model of Consul's documented rules.
+
+use consul_api::intention as wire;
+use proptest::prelude::*;
+use serde_json::json;
+
+use super::Compiled;
+use crate::{Decision, ServiceId, ServiceName};
+
+fn name(name: &str) -> ServiceName {
+    name.parse().expect("a service name")
+}
+
+fn caller(service: &str) -> ServiceId {
+    ServiceId::new(
+        "11111111.consul".parse().expect("a trust domain"),
+        "dc1",
+        name(service),
+    )
+}
+
+fn intention(json: serde_json::Value) -> wire::Intention {
+    serde_json::from_value(json).expect("an intention")
+}
+
+fn rule(source: &str, destination: &str, action: &str) -> wire::Intention {
+    intention(json!({
+        "SourceNS": "default", "SourceName": source, "DestinationNS": "default", "DestinationName": destination,
+        "SourceType": "consul", "Action": action,
+    }))
+}
+
+fn api(intentions: &[wire::Intention]) -> Compiled {
+    Compiled::new(&name("api"), intentions)
+}
+
+#[derive(Debug, PartialEq, Eq)]
+enum Answer {
+    Allow,
+    Deny,
+    Nothing,
+}
+
+fn answer(decision: Option<Decision>) -> Answer {
+    match decision {
+        Some(Decision::Allow(_)) => Answer::Allow,
+        Some(Decision::Deny(_)) => Answer::Deny,
+        None => Answer::Nothing,
+    }
+}
+
+fn denial(compiled: &Compiled, service: &str) -> (String, &'static str) {
+    match compiled.decide(&caller(service)) {
+        Some(Decision::Deny(reason)) => (reason.to_string(), reason.code()),
+        other => panic!("expected a denial by a rule, got {other:?}"),
+    }
+}
+
+#[test]
+fn an_exact_source_goes_before_a_wildcard_and_an_exact_destination_before_both() {
+    let set = api(&[
+        rule("*", "api", "deny"),
+        rule("web", "api", "allow"),
+        rule("web", "*", "deny"),
+    ]);
+    assert_eq!(answer(set.decide(&caller("web"))), Answer::Allow);
+    assert_eq!(answer(set.decide(&caller("other"))), Answer::Deny);
+    // Envoy's configuration would let the more specific source through here; Consul's documentation does not.
+    let set = api(&[rule("web", "*", "allow"), rule("*", "api", "deny")]);
+    assert_eq!(answer(set.decide(&caller("web"))), Answer::Deny);
+}
+
+#[test]
+fn names_are_compared_literally() {
+    let set = api(&[rule("web", "api", "allow"), rule("w.b", "api", "deny")]);
+    for other in ["Web", "web2", "we", "web.", "wxb"] {
+        assert_eq!(
+            answer(set.decide(&caller(other))),
+            Answer::Nothing,
+            "{other}"
+        );
+    }
+}
+
+#[test]
+fn nothing_said_about_a_caller_leaves_it_to_the_default() {
+    assert_eq!(answer(api(&[]).decide(&caller("web"))), Answer::Nothing);
+    assert_eq!(
+        answer(api(&[rule("db", "api", "deny")]).decide(&caller("web"))),
+        Answer::Nothing
+    );
+}
+
+#[test]
+fn a_reason_names_the_rule_and_its_precedence() {
+    let set = api(&[rule("web", "api", "deny")]);
+    let Some(Decision::Deny(reason)) = set.decide(&caller("web")) else {
+        panic!("denied")
+    };
+    assert_eq!(
+        reason.to_string(),
+        "the intention web => api (precedence 9) denies it"
+    );
+    assert_eq!(reason.code(), "intention");
+    let rule = reason.rule().expect("a rule");
+    assert_eq!(
+        (
+            rule.source.as_str(),
+            rule.destination.as_str(),
+            rule.precedence
+        ),
+        ("web", "api", 9)
+    );
+}
+
+#[test]
+fn a_precedence_sent_by_the_server_decides_nothing() {
+    let mut allow = rule("*", "api", "allow");
+    allow.precedence = 9;
+    let mut deny = rule("web", "api", "deny");
+    deny.precedence = 1;
+    assert_eq!(
+        answer(api(&[allow, deny]).decide(&caller("web"))),
+        Answer::Deny
+    );
+}
+
+#[test]
+fn permissions_deny_their_source_and_no_lower_rule_takes_their_place() {
+    let l7 = intention(json!({
+        "SourceName": "web", "DestinationName": "api",
+        "Permissions": [{"Action": "allow", "HTTP": {"PathPrefix": "/"}}],
+    }));
+    let set = api(&[l7, rule("*", "api", "allow")]);
+    let (text, code) = denial(&set, "web");
+    assert!(text.contains("L7 permissions"), "{text}");
+    assert_eq!(code, "intention_l7");
+    assert_eq!(
+        answer(set.decide(&caller("db"))),
+        Answer::Allow,
+        "others are not touched"
+    );
+    assert!(set.findings()[0].denies);
+}
+
+#[test]
+fn a_required_token_denies_what_hangs_on_it() {
+    let jwt = json!({"Providers": [{"Name": "okta"}]});
+    let mut allow = rule("web", "api", "allow");
+    allow.jwt = Some(serde_json::from_value(jwt.clone()).expect("a requirement"));
+    let mut deny = rule("db", "api", "deny");
+    deny.jwt = Some(serde_json::from_value(jwt).expect("a requirement"));
+    let set = api(&[allow, deny]);
+    assert_eq!(denial(&set, "web").1, "intention_jwt");
+    assert_eq!(
+        denial(&set, "db").1,
+        "intention",
+        "a denial is one without a token as well"
+    );
+}
+
+#[test]
+fn what_is_not_understood_denies() {
+    let unknown: Vec<(serde_json::Value, &str)> = vec![
+        (
+            json!({"SourceName": "web", "DestinationName": "api", "Action": "audit"}),
+            "\"audit\"",
+        ),
+        (
+            json!({"SourceName": "web", "DestinationName": "api", "Action": "Allow"}),
+            "\"Allow\"",
+        ),
+        (
+            json!({"SourceName": "web", "DestinationName": "api"}),
+            "neither",
+        ),
+        (
+            json!({"SourceName": "web", "DestinationName": "api", "Action": "allow", "SourceType": "spire"}),
+            "\"spire\"",
+        ),
+        (
+            json!({"SourceName": "web", "DestinationName": "api", "Action": "allow", "SourceSamenessGroup": "all"}),
+            "sameness group",
+        ),
+        (
+            json!({"DestinationName": "api", "Action": "allow"}),
+            "no source",
+        ),
+        (
+            json!({"SourceName": "web", "SourcePartition": "*", "DestinationName": "api", "Action": "allow"}),
+            "partition",
+        ),
+    ];
+    for (unknown, word) in unknown {
+        let set = api(&[intention(unknown), rule("*", "api", "allow")]);
+        let (text, code) = denial(&set, "web");
+        assert!(text.contains(word), "{text}");
+        assert_eq!(code, "intention_unknown");
+        assert!(
+            set.findings()
+                .iter()
+                .any(|finding| finding.denies && finding.text.contains(word))
+        );
+    }
+}
+
+#[test]
+fn an_unknown_key_of_an_entry_is_reported_and_the_entry_evaluated() {
+    let mut allow = rule("web", "api", "allow");
+    allow.extra.insert(
+        "Novelty".to_owned(),
+        serde_json::from_value(json!(true)).expect("json"),
+    );
+    let set = api(&[allow]);
+    assert_eq!(answer(set.decide(&caller("web"))), Answer::Allow);
+    let [finding] = set.findings() else {
+        panic!("one finding: {:?}", set.findings())
+    };
+    assert!(
+        !finding.denies && finding.text.contains("`Novelty`"),
+        "{finding:?}"
+    );
+}
+
+#[test]
+fn a_rule_about_a_cluster_peer_never_matches_a_caller_of_ours() {
+    let mut peered = rule("web", "api", "allow");
+    peered.source_peer = "east".to_owned();
+    let mut anybody = rule("*", "api", "deny");
+    anybody.source_peer = "east".to_owned();
+    let set = api(&[peered, anybody]);
+    assert_eq!(answer(set.decide(&caller("web"))), Answer::Nothing);
+    assert!(set.findings()[0].text.contains("`east`"));
+}
+
+#[test]
+fn partition_and_namespace_must_be_the_callers() {
+    let mut other = rule("web", "api", "allow");
+    other.source_partition = "west".to_owned();
+    let set = api(&[other]);
+    assert_eq!(answer(set.decide(&caller("web"))), Answer::Nothing);
+    assert_eq!(
+        answer(set.decide(&caller("web").with_partition("west"))),
+        Answer::Allow
+    );
+    assert_eq!(
+        answer(set.decide(&caller("web").with_partition("West"))),
+        Answer::Nothing
+    );
+
+    let set = api(&[rule("*", "api", "allow")]);
+    assert_eq!(
+        answer(set.decide(&caller("web").with_namespace("team"))),
+        Answer::Nothing
+    );
+    let mut everywhere = rule("*", "api", "allow");
+    everywhere.source_ns = "*".to_owned();
+    assert_eq!(
+        answer(api(&[everywhere]).decide(&caller("web").with_namespace("team"))),
+        Answer::Allow
+    );
+}
+
+#[test]
+fn the_callers_datacenter_is_not_looked_at() {
+    let elsewhere = ServiceId::new(
+        "11111111.consul".parse().expect("a trust domain"),
+        "dc9",
+        name("web"),
+    );
+    assert_eq!(
+        answer(api(&[rule("web", "api", "allow")]).decide(&elsewhere)),
+        Answer::Allow
+    );
+}
+
+#[test]
+fn an_intention_about_another_destination_is_left_out_and_reported() {
+    let set = api(&[rule("web", "billing", "allow")]);
+    assert_eq!(answer(set.decide(&caller("web"))), Answer::Nothing);
+    assert!(set.is_empty());
+    assert_eq!(set.findings().len(), 1);
+}
+
+#[test]
+fn the_reply_of_a_real_consul_is_read() {
+    let reply: Vec<wire::Intention> = serde_json::from_value(json!([
+        {"SourceNS": "default", "SourceName": "admin", "DestinationNS": "default", "DestinationName": "api",
+         "SourceType": "consul", "Action": "allow", "Meta": {"owner": "lab"}, "Precedence": 9, "CreateIndex": 78, "ModifyIndex": 86},
+        {"SourceNS": "default", "SourceName": "bad", "DestinationNS": "default", "DestinationName": "api",
+         "SourceType": "consul", "Action": "deny", "Precedence": 9, "CreateIndex": 78, "ModifyIndex": 86},
+        {"SourceNS": "default", "SourceName": "*", "DestinationNS": "default", "DestinationName": "api",
+         "SourceType": "consul", "Action": "deny", "Precedence": 8, "CreateIndex": 78, "ModifyIndex": 86},
+        {"SourceNS": "default", "SourceName": "monitor", "DestinationNS": "default", "DestinationName": "*",
+         "SourceType": "consul", "Action": "allow", "Precedence": 6, "CreateIndex": 78, "ModifyIndex": 86},
+        {"SourceNS": "default", "SourceName": "*", "DestinationNS": "default", "DestinationName": "*",
+         "SourceType": "consul", "Action": "deny", "Precedence": 5, "CreateIndex": 78, "ModifyIndex": 86},
+    ]))
+    .expect("a reply");
+    let set = api(&reply);
+    assert_eq!(
+        set.len(),
+        4,
+        "of the two rules about `*` the lower one can never decide"
+    );
+    assert_eq!(answer(set.decide(&caller("admin"))), Answer::Allow);
+    for denied in ["bad", "monitor", "anybody"] {
+        assert_eq!(
+            answer(set.decide(&caller(denied))),
+            Answer::Deny,
+            "{denied}"
+        );
+    }
+    assert!(set.findings().is_empty());
+}
+
+/// Consul's documented rules, written down as they are said and without an index.
+mod model {
+    use consul_api::intention::Intention;
+
+    use super::Answer;
+    use crate::ServiceId;
+
+    fn or_default(value: &str) -> &str {
+        if value.is_empty() { "default" } else { value }
+    }
+
+    fn fits(pattern: &str, value: &str) -> bool {
+        pattern == "*" || pattern == value
+    }
+
+    fn unreadable(rule: &Intention) -> bool {
+        rule.source_name.is_empty()
+            || (rule.source_partition == "*"
+                && rule.source_peer.is_empty()
+                && rule.source_sameness_group.is_empty())
+    }
+
+    fn matches(rule: &Intention, caller: &ServiceId) -> bool {
+        unreadable(rule)
+            || (rule.source_peer.is_empty()
+                && fits(or_default(&rule.source_ns), caller.namespace())
+                && fits(&rule.source_name, caller.service().as_str())
+                && (!rule.source_sameness_group.is_empty()
+                    || or_default(&rule.source_partition) == caller.partition()))
+    }
+
+    fn exact(namespace: &str, name: &str) -> i32 {
+        match (or_default(namespace), name) {
+            ("*", _) => 0,
+            (_, "*") => 1,
+            _ => 2,
+        }
+    }
+
+    fn precedence(rule: &Intention) -> i32 {
+        let highest = [3, 6, 9][exact(&rule.destination_ns, &rule.destination_name) as usize];
+        highest - (2 - exact(&rule.source_ns, &rule.source_name))
+    }
+
+    fn allows(rule: &Intention) -> bool {
+        !unreadable(rule)
+            && ["", "consul"].contains(&rule.source_type.as_str())
+            && rule.source_sameness_group.is_empty()
+            && rule.permissions.as_ref().is_none_or(Vec::is_empty)
+            && rule.jwt.is_none()
+            && rule.action.as_deref() == Some("allow")
+    }
+
+    pub(super) fn decide(rules: &[Intention], service: &str, caller: &ServiceId) -> Answer {
+        let matching: Vec<&Intention> = rules
+            .iter()
+            .filter(|rule| {
+                fits(or_default(&rule.destination_ns), "default")
+                    && fits(&rule.destination_name, service)
+            })
+            .filter(|rule| matches(rule, caller))
+            .collect();
+        if matching.iter().any(|rule| unreadable(rule)) {
+            return Answer::Deny;
+        }
+        let Some(highest) = matching.iter().map(|rule| precedence(rule)).max() else {
+            return Answer::Nothing;
+        };
+        let mut deciding = matching.iter().filter(|rule| precedence(rule) == highest);
+        if deciding.all(|rule| allows(rule)) {
+            Answer::Allow
+        } else {
+            Answer::Deny
+        }
+    }
+}
+
+fn any_of(words: &'static [&'static str]) -> impl Strategy<Value = String> {
+    prop::sample::select(words).prop_map(str::to_owned)
+}
+
+const NAMES: &[&str] = &["web", "Web", "db", "*", "we*"];
+
+prop_compose! {
+    fn any_intention()(
+        source in any_of(NAMES), source_ns in any_of(&["", "default", "default", "team", "*"]),
+        partition in any_of(&["", "", "", "default", "west"]),
+        peer in any_of(&["", "", "", "", "east"]),
+        destination in any_of(&["api", "api", "*", "other"]), destination_ns in any_of(&["", "default", "*", "team"]),
+        action in prop::option::weighted(0.95, any_of(&["allow", "allow", "allow", "deny", "deny", "audit"])),
+        oddity in 0..40_u8,
+    ) -> wire::Intention {
+        let mut rule = wire::Intention::default();
+        rule.source_name = source;
+        rule.source_ns = source_ns;
+        rule.source_partition = partition;
+        rule.source_peer = peer;
+        rule.destination_name = destination;
+        rule.destination_ns = destination_ns;
+        rule.action = action;
+        match oddity {
+            0 => rule.permissions = Some(vec![wire::Permission::default()]),
+            1 => rule.jwt = Some(wire::JwtRequirement::default()),
+            2 => rule.source_type = "spire".to_owned(),
+            3 => rule.source_sameness_group = "all".to_owned(),
+            4 => rule.source_name = String::new(),
+            5 => rule.source_partition = "*".to_owned(),
+            6 => rule.permissions = Some(Vec::new()),
+            _ => rule.source_type = "consul".to_owned(),
+        }
+        rule
+    }
+}
+
+prop_compose! {
+    fn any_caller()(
+        service in any_of(&["web", "Web", "db", "unnamed"]), namespace in any_of(&["default", "default", "team"]),
+        partition in any_of(&["default", "default", "west"]),
+    ) -> ServiceId {
+        caller(&service).with_namespace(&namespace).with_partition(&partition)
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(3000))]
+
+    #[test]
+    fn the_compiled_set_decides_as_the_model(rules in prop::collection::vec(any_intention(), 0..12), caller in any_caller()) {
+        prop_assert_eq!(answer(api(&rules).decide(&caller)), model::decide(&rules, "api", &caller));
+    }
+
+    #[test]
+    fn the_order_of_a_reply_means_nothing(
+        (rules, shuffled) in prop::collection::vec(any_intention(), 0..12)
+            .prop_flat_map(|rules| (Just(rules.clone()), Just(rules).prop_shuffle())),
+        caller in any_caller(),
+    ) {
+        prop_assert_eq!(answer(api(&rules).decide(&caller)), answer(api(&shuffled).decide(&caller)));
+    }
+
+    #[test]
+    fn adding_a_denial_never_lets_anybody_in(
+        rules in prop::collection::vec(any_intention(), 0..12), mut added in any_intention(),
+        at in any::<prop::sample::Index>(), caller in any_caller(), default_allows in any::<bool>(),
+    ) {
+        added.action = Some("deny".to_owned());
+        let allowed = |rules: &[wire::Intention]| match answer(api(rules).decide(&caller)) {
+            Answer::Allow => true,
+            Answer::Deny => false,
+            Answer::Nothing => default_allows,
+        };
+        let before = allowed(&rules);
+        let mut after = rules.clone();
+        after.insert(at.index(rules.len() + 1), added);
+        prop_assert!(before || !allowed(&after));
+    }
+
+    #[test]
+    fn adding_what_is_not_understood_never_lets_anybody_in(
+        rules in prop::collection::vec(any_intention(), 0..12), mut added in any_intention(), word in "[a-zA-Z]{1,8}",
+        caller in any_caller(), default_allows in any::<bool>(),
+    ) {
+        prop_assume!(word != "allow");
+        added.action = Some(word);
+        let allowed = |rules: &[wire::Intention]| match answer(api(rules).decide(&caller)) {
+            Answer::Allow => true,
+            Answer::Deny => false,
+            Answer::Nothing => default_allows,
+        };
+        let before = allowed(&rules);
+        let mut after = rules.clone();
+        after.push(added);
+        prop_assert!(before || !allowed(&after));
+    }
+}
