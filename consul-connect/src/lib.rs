@@ -29,7 +29,7 @@ mod provider;
 mod spiffe;
 mod stream;
 mod task;
-#[cfg(feature = "test-util")]
+#[cfg(all(feature = "test-util", any(feature = "aws-lc-rs", feature = "ring")))]
 pub mod test_util;
 mod tls;
 
