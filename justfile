@@ -1,0 +1,44 @@
+# One recipe per job of `.ci/run`, which needs no `just`.
+
+_default:
+    @just --list
+
+# everything, as before a merge
+ci:
+    .ci/run
+
+# install what a clean machine lacks
+tools:
+    .ci/run tools
+
+# formatting
+fmt:
+    .ci/run fmt
+
+# lints, default and all features
+clippy:
+    .ci/run clippy
+
+# build the real components that the `real_*` tests run against
+setup:
+    .ci/run setup
+
+# all tests; nothing may be skipped
+test:
+    .ci/run test
+
+# documentation without a warning
+docs:
+    .ci/run docs
+
+# licences, sources and bans of the dependency tree
+deny:
+    .ci/run deny
+
+# each crate by itself, with and without its default features
+alone:
+    .ci/run alone
+
+# all tests at full scale: longer, and meant for a machine of one's own
+prove:
+    MESH_SCALE=full .ci/run setup test
