@@ -7,7 +7,7 @@ use rcgen::{
     Issuer, KeyPair, KeyUsagePurpose, PKCS_ECDSA_P256_SHA256, PKCS_ECDSA_P384_SHA384, SanType,
     SignatureAlgorithm,
 };
-use rustls::time_provider::TimeProvider;
+use rustls::time_provider::{DefaultTimeProvider, TimeProvider};
 use rustls_pki_types::UnixTime;
 
 use crate::{
@@ -20,6 +20,8 @@ use crate::{
 pub struct TestCa {
     trust_domain: TrustDomain,
     root_pem: String,
+    /// What a leaf needs between itself and the root.
+    intermediates_pem: String,
     issuer: Issuer<'static, KeyPair>,
 }
 
@@ -115,6 +117,30 @@ impl TestCa {
         Self {
             trust_domain,
             root_pem: root.pem(),
+            intermediates_pem: String::new(),
+            issuer: Issuer::new(params, key),
+        }
+    }
+
+    /// An authority under this one, as a secondary datacenter or Vault has it: its subject is empty, and so is the issuer
+    /// of its leafs, which come with its certificate.
+    ///
+    /// # Panics
+    /// As [`new`](Self::new).
+    pub fn subordinate(&self) -> Self {
+        let key = KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256).expect("a key");
+        let mut params = CertificateParams::default();
+        params.distinguished_name = DistinguishedName::new();
+        params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
+        params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
+        params.subject_alt_names = vec![uri(&format!("spiffe://{}", self.trust_domain))];
+        let certificate = params
+            .signed_by(&key, &self.issuer)
+            .expect("an intermediate");
+        Self {
+            trust_domain: self.trust_domain.clone(),
+            root_pem: self.root_pem.clone(),
+            intermediates_pem: format!("{}{}", certificate.pem(), self.intermediates_pem),
             issuer: Issuer::new(params, key),
         }
     }
@@ -170,7 +196,7 @@ impl TestCa {
                 .extended_key_usages
                 .push(ExtendedKeyUsagePurpose::ServerAuth);
         }
-        let now = rustls::time_provider::DefaultTimeProvider
+        let now = DefaultTimeProvider
             .current_time()
             .expect("a clock")
             .as_secs();
@@ -178,7 +204,8 @@ impl TestCa {
         params.not_before = date(from);
         params.not_after = date(from + spec.valid_for.as_secs());
         let leaf = params.signed_by(&key, &self.issuer).expect("a leaf");
-        Material::new(leaf.pem(), key.serialize_pem(), vec![self.root_pem.clone()])
+        let chain = leaf.pem() + &self.intermediates_pem;
+        Material::new(chain, key.serialize_pem(), vec![self.root_pem.clone()])
     }
 
     /// What Consul would issue to a service.
@@ -214,12 +241,23 @@ fn date(unix: u64) -> time::OffsetDateTime {
 
 /// A wall clock that a test moves.
 #[derive(Debug)]
-pub struct TestClock(Mutex<i64>);
+pub struct TestClock(Mutex<Time>);
+
+#[derive(Clone, Copy, Debug)]
+enum Time {
+    Shifted(i64),
+    Fixed(u64),
+}
 
 impl TestClock {
     /// The system's time, shifted by `seconds`.
     pub fn shifted(seconds: i64) -> Self {
-        Self(Mutex::new(seconds))
+        Self(Mutex::new(Time::Shifted(seconds)))
+    }
+
+    /// A clock that stands still at `seconds` since the Unix epoch.
+    pub fn fixed(seconds: u64) -> Self {
+        Self(Mutex::new(Time::Fixed(seconds)))
     }
 
     /// Shifts it anew, relative to the system's time.
@@ -227,21 +265,23 @@ impl TestClock {
         *self
             .0
             .lock()
-            .unwrap_or_else(std::sync::PoisonError::into_inner) = seconds;
+            .unwrap_or_else(std::sync::PoisonError::into_inner) = Time::Shifted(seconds);
     }
 }
 
 impl TimeProvider for TestClock {
     fn current_time(&self) -> Option<UnixTime> {
-        let shift = *self
+        let seconds = match *self
             .0
             .lock()
-            .unwrap_or_else(std::sync::PoisonError::into_inner);
-        let now = rustls::time_provider::DefaultTimeProvider
-            .current_time()?
-            .as_secs();
-        Some(UnixTime::since_unix_epoch(Duration::from_secs(
-            now.saturating_add_signed(shift),
-        )))
+            .unwrap_or_else(std::sync::PoisonError::into_inner)
+        {
+            Time::Fixed(seconds) => seconds,
+            Time::Shifted(by) => DefaultTimeProvider
+                .current_time()?
+                .as_secs()
+                .saturating_add_signed(by),
+        };
+        Some(UnixTime::since_unix_epoch(Duration::from_secs(seconds)))
     }
 }
