@@ -158,17 +158,24 @@ impl Client {
                     return Err(Error::new(Kind::Timeout, request.operation()).with_source(elapsed));
                 }
             };
-        if !request.is_value(status) {
-            let text = String::from_utf8_lossy(&body);
-            return Err(Error::new(Kind::Api, request.operation())
+        let refused = || {
+            Error::new(Kind::Api, request.operation())
                 .with_status(status)
-                .with_message(&without_secret(&text, secret.as_deref())));
+                .with_message(&without_secret(
+                    &String::from_utf8_lossy(&body),
+                    secret.as_deref(),
+                ))
+        };
+        if !request.is_value(status) {
+            return Err(refused());
         }
-        match request.decode(status, &body) {
+        match request.decode(status, &headers, &body) {
             Ok(value) => Ok(Response {
                 value,
                 meta: Meta::from_headers(status, &headers),
             }),
+            // The status may be a value, and this body is not it: a rate limit in the place of a state of health.
+            Err(_) if !status.is_success() => Err(refused()),
             Err(error) => Err(Error::new(Kind::Decode, request.operation())
                 .with_status(status)
                 .with_source(error)),

@@ -13,12 +13,15 @@ mod token;
 mod watch;
 mod wire;
 
+pub mod acl;
 pub mod catalog;
+pub mod config_entry;
 pub mod connect_ca;
 pub mod discovery_chain;
 pub mod duration;
 pub mod health;
 pub mod intention;
+pub mod status;
 
 pub use client::Client;
 pub use config::{Address, Config};

@@ -54,6 +54,7 @@ pub struct Request<T> {
 /// What a decoder sees of an answer with an accepted status.
 pub(crate) struct Reply<'a> {
     pub(crate) status: StatusCode,
+    pub(crate) headers: &'a HeaderMap,
     pub(crate) body: &'a [u8],
     /// The parameters of the request that was answered.
     pub(crate) query: &'a [(Cow<'static, str>, String)],
@@ -77,10 +78,19 @@ impl Reply<'_> {
 
     /// Of calls that accept 404: `None` for it.
     pub(crate) fn json_unless_missing<T: DeserializeOwned>(&self) -> Result<Option<T>, BoxError> {
-        if self.status == StatusCode::NOT_FOUND {
-            return Ok(None);
+        if self.status != StatusCode::NOT_FOUND {
+            return self.json().map(Some);
         }
-        self.json().map(Some)
+        // A proxy that does not find the path says nothing about the object.
+        if self
+            .headers
+            .keys()
+            .any(|name| name.as_str().starts_with("x-consul-"))
+        {
+            Ok(None)
+        } else {
+            Err("this is no answer of Consul".into())
+        }
     }
 }
 
@@ -190,21 +200,7 @@ impl<T> Request<T> {
     /// Sets the body to `value` as JSON. A value that cannot be JSON becomes an error of `send`.
     #[must_use]
     pub fn json(mut self, value: &(impl Serialize + ?Sized)) -> Self {
-        match serde_json::to_vec(value) {
-            Ok(json) => {
-                self.body = Some(json.into());
-                self.headers.insert(
-                    header::CONTENT_TYPE,
-                    HeaderValue::from_static("application/json"),
-                );
-            }
-            Err(error) => {
-                self.refuse(format!(
-                    "the body for {} is no JSON: {error}",
-                    Path(&self.path)
-                ));
-            }
-        }
+        self.set_json(value);
         self
     }
 
@@ -219,6 +215,26 @@ impl<T> Request<T> {
     pub(crate) fn accept(mut self, statuses: &'static [StatusCode]) -> Self {
         self.accepted = statuses;
         self
+    }
+
+    pub(crate) fn set_method(&mut self, method: Method) {
+        self.method = method;
+    }
+
+    pub(crate) fn set_json(&mut self, value: &(impl Serialize + ?Sized)) {
+        match serde_json::to_vec(value) {
+            Ok(json) => {
+                self.body = Some(json.into());
+                self.headers.insert(
+                    header::CONTENT_TYPE,
+                    HeaderValue::from_static("application/json"),
+                );
+            }
+            Err(error) => self.refuse(format!(
+                "the body for {} is no JSON: {error}",
+                Path(&self.path)
+            )),
+        }
     }
 
     pub(crate) fn set_query(
@@ -307,9 +323,15 @@ impl<T> Request<T> {
         status.is_success() || self.accepted.contains(&status)
     }
 
-    pub(crate) fn decode(&self, status: StatusCode, body: &[u8]) -> Result<T, BoxError> {
+    pub(crate) fn decode(
+        &self,
+        status: StatusCode,
+        headers: &HeaderMap,
+        body: &[u8],
+    ) -> Result<T, BoxError> {
         (self.decode)(&Reply {
             status,
+            headers,
             body,
             query: &self.query,
         })
