@@ -14,6 +14,7 @@ mod watch;
 mod wire;
 
 pub mod acl;
+pub mod agent;
 pub mod catalog;
 pub mod config_entry;
 pub mod connect_ca;

@@ -50,6 +50,10 @@ wire! {
         pub namespace: String,
         /// Enterprise.
         pub partition: String,
+        /// From the agent alone: where it is.
+        pub datacenter: String,
+        /// From the agent alone, of one instance: what a blocking query waits on.
+        pub content_hash: String,
         /// Consul's own counters.
         pub create_index: u64,
         /// Consul's own counters.
