@@ -1,0 +1,77 @@
+//! Answers this crate gives in the application's place, in the caller's protocol.
+
+use bytes::Bytes;
+use http::{HeaderMap, HeaderValue, Response, StatusCode, header::CONTENT_TYPE};
+
+use super::{Reason, ResponseBody};
+use crate::grpc::{self, Code};
+
+/// The protocol a request is answered in.
+#[derive(Clone, Debug)]
+pub(crate) enum Dialect {
+    Http,
+    /// With the content type of the request, which the answer repeats.
+    Grpc(HeaderValue),
+}
+
+impl Dialect {
+    pub(crate) fn of(headers: &HeaderMap) -> Self {
+        grpc::content_type(headers).map_or(Self::Http, |value| Self::Grpc(value.clone()))
+    }
+}
+
+/// Why the application does not answer itself.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Refusal {
+    /// The policy refused. The words are Envoy's, so that what watches for them goes on working.
+    Denied,
+    /// The caller's deadline passed first.
+    Deadline,
+    /// The application returned an error or panicked.
+    Failed,
+}
+
+impl Refusal {
+    /// The outcome for HTTP, for gRPC, and the words for both.
+    const fn outcome(self) -> (StatusCode, Code, &'static str) {
+        match self {
+            Self::Denied => (StatusCode::FORBIDDEN, Code::PermissionDenied, "RBAC: access denied"),
+            Self::Deadline => {
+                (StatusCode::GATEWAY_TIMEOUT, Code::DeadlineExceeded, "deadline exceeded")
+            }
+            Self::Failed => {
+                (StatusCode::INTERNAL_SERVER_ERROR, Code::Internal, "internal server error")
+            }
+        }
+    }
+
+    /// The answer to a caller that speaks `dialect`.
+    pub(crate) fn answer<B>(self, dialect: Dialect) -> Response<ResponseBody<B>> {
+        let (status, code, words) = self.outcome();
+        match dialect {
+            Dialect::Grpc(content_type) => {
+                grpc::trailers_only(content_type, code, words, ResponseBody::empty())
+            }
+            Dialect::Http => {
+                let body = ResponseBody::text(Bytes::from_static(words.as_bytes()));
+                let mut response = Response::new(body);
+                *response.status_mut() = status;
+                response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("text/plain"));
+                response
+            }
+        }
+    }
+
+    /// [`Denied`](Self::Denied), with the reason kept for whoever logs.
+    pub(crate) fn denied<B>(headers: &HeaderMap, reason: Reason) -> Response<ResponseBody<B>> {
+        let mut response = Self::Denied.answer(Dialect::of(headers));
+        response.extensions_mut().insert(reason);
+        response
+    }
+
+    /// What ends a gRPC response whose head is already out.
+    pub(crate) fn trailers(self) -> HeaderMap {
+        let (_, code, words) = self.outcome();
+        grpc::trailers(code, words)
+    }
+}

@@ -1,0 +1,198 @@
+//! One request, from its head off the wire to the application and back.
+//!
+//! The order is fixed, because each step relies on the one before: what a caller must not claim is
+//! removed, then the policy sees the head, then the application sees the head the policy saw.
+
+use std::{
+    any::Any,
+    convert::Infallible,
+    panic::{AssertUnwindSafe, catch_unwind},
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll, ready},
+};
+
+use bytes::Bytes;
+use http::{HeaderName, Request, Response, request::Parts};
+use http_body::Body;
+use hyper::body::Incoming;
+use pin_project_lite::pin_project;
+use tokio::time::{Sleep, sleep};
+use tower_service::Service;
+
+use crate::{
+    Peer,
+    authorize::{Authorize, Caller, Decision, Dialect, Refusal, ResponseBody},
+    error::BoxError,
+    grpc,
+};
+
+/// Who a proxy says the caller is. Only a mesh gateway may say it, and only to the policy.
+const XFCC: HeaderName = HeaderName::from_static("x-forwarded-client-cert");
+
+/// The requests of one connection: hyper's side of the application.
+pub(crate) struct Requests<S> {
+    app: S,
+    authorize: Arc<dyn Authorize>,
+    peer: Peer,
+}
+
+impl<S> Requests<S> {
+    pub(crate) fn new(app: S, authorize: Arc<dyn Authorize>, peer: Peer) -> Self {
+        Self { app, authorize, peer }
+    }
+}
+
+impl<S, B> hyper::service::Service<Request<Incoming>> for Requests<S>
+where
+    S: Service<Request<Incoming>, Response = Response<B>> + Clone,
+    S::Error: Into<BoxError>,
+    B: Body<Data = Bytes>,
+{
+    type Response = Response<ResponseBody<B>>;
+    type Error = Infallible;
+    type Future = Answer<S>;
+
+    fn call(&self, request: Request<Incoming>) -> Answer<S> {
+        let (mut head, body) = request.into_parts();
+        purify(&mut head);
+        match self.authorize.request(Caller::Peer(&self.peer), &head) {
+            Decision::Allow(permit) => {
+                let dialect = Dialect::of(&head.headers);
+                let deadline = match dialect {
+                    Dialect::Grpc(_) => grpc::timeout(&head.headers).map(|d| Box::pin(sleep(d))),
+                    Dialect::Http => None,
+                };
+                head.extensions.insert(self.peer.clone());
+                head.extensions.insert(permit);
+                let request = Request::from_parts(head, body);
+                let state = State::Ready { app: self.app.clone(), request: Some(request) };
+                Answer { state, dialect, deadline }
+            }
+            Decision::Deny(reason) => {
+                tracing::debug!(peer = %self.peer, method = %head.method, %reason, "request refused");
+                Answer {
+                    state: State::Refused { reason: Some(reason) },
+                    dialect: Dialect::of(&head.headers),
+                    deadline: None,
+                }
+            }
+            // A later kind of answer that this crate does not know is not a permission.
+            unknown => {
+                tracing::error!(peer = %self.peer, ?unknown, "request refused: unknown decision");
+                Answer {
+                    state: State::Refused { reason: None },
+                    dialect: Dialect::of(&head.headers),
+                    deadline: None,
+                }
+            }
+        }
+    }
+}
+
+/// Makes a head fit to be judged: the policy and the application see what this leaves, and both the
+/// same.
+fn purify(head: &mut Parts) {
+    head.headers.remove(XFCC);
+}
+
+pin_project! {
+    /// The answer to one request.
+    pub(crate) struct Answer<S: Service<Request<Incoming>>> {
+        #[pin]
+        state: State<S, S::Future>,
+        dialect: Dialect,
+        deadline: Option<Pin<Box<Sleep>>>,
+    }
+}
+
+pin_project! {
+    #[project = StateProj]
+    enum State<S, F> {
+        Ready { app: S, request: Option<Request<Incoming>> },
+        Running { #[pin] call: F },
+        Refused { reason: Option<crate::authorize::Reason> },
+    }
+}
+
+impl<S, B> Future for Answer<S>
+where
+    S: Service<Request<Incoming>, Response = Response<B>>,
+    S::Error: Into<BoxError>,
+    B: Body<Data = Bytes>,
+{
+    type Output = Result<Response<ResponseBody<B>>, Infallible>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let mut this = self.project();
+        if let StateProj::Refused { reason } = this.state.as_mut().project() {
+            let mut response = Refusal::Denied.answer(this.dialect.clone());
+            if let Some(reason) = reason.take() {
+                response.extensions_mut().insert(reason);
+            }
+            return Poll::Ready(Ok(response));
+        }
+
+        // A panic is the handler's fault, not its neighbours': the connection goes on.
+        let polled = catch_unwind(AssertUnwindSafe(|| poll_app(this.state.as_mut(), cx)));
+        let refusal = match polled {
+            Ok(Poll::Ready(Ok(response))) => {
+                let deadline = this.deadline.take();
+                return Poll::Ready(Ok(response.map(|body| match deadline {
+                    Some(deadline) => ResponseBody::timed(body, deadline),
+                    None => ResponseBody::app(body),
+                })));
+            }
+            Ok(Poll::Ready(Err(error))) => {
+                let error = error.into();
+                tracing::error!(error = &*error as &dyn std::error::Error, "the application failed");
+                Refusal::Failed
+            }
+            Ok(Poll::Pending) => {
+                match this.deadline.as_mut() {
+                    Some(deadline) => ready!(deadline.as_mut().poll(cx)),
+                    None => return Poll::Pending,
+                }
+                Refusal::Deadline
+            }
+            Err(panic) => {
+                tracing::error!(panic = words(&*panic), "the application panicked");
+                Refusal::Failed
+            }
+        };
+        // Drops the call, so that an application out of time stops working for nobody.
+        this.state.set(State::Refused { reason: None });
+        Poll::Ready(Ok(refusal.answer(this.dialect.clone())))
+    }
+}
+
+/// Waits until the application is ready, hands it the request, and drives its answer.
+fn poll_app<S>(
+    mut state: Pin<&mut State<S, S::Future>>,
+    cx: &mut Context<'_>,
+) -> Poll<Result<S::Response, S::Error>>
+where
+    S: Service<Request<Incoming>>,
+{
+    loop {
+        match state.as_mut().project() {
+            StateProj::Ready { app, request } => {
+                ready!(app.poll_ready(cx))?;
+                let request = request.take().expect("a request is handed over once");
+                let call = app.call(request);
+                state.set(State::Running { call });
+            }
+            StateProj::Running { call } => return call.poll(cx),
+            StateProj::Refused { .. } => unreachable!("a refused request reaches no application"),
+        }
+    }
+}
+
+/// What a panic said, as far as it used words.
+fn words(panic: &(dyn Any + Send)) -> &str {
+    panic
+        .downcast_ref::<&str>()
+        .copied()
+        .or_else(|| panic.downcast_ref::<String>().map(String::as_str))
+        .unwrap_or("not in words")
+}
