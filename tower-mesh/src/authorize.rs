@@ -40,5 +40,3 @@ pub use layer::{AuthorizeLayer, AuthorizeService};
 
 pub(crate) use refusal::{Dialect, Refusal};
 
-#[cfg(test)]
-mod tests;

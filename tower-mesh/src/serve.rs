@@ -4,3 +4,7 @@ mod connection;
 mod limits;
 mod protocol;
 mod request;
+mod tether;
+
+#[cfg(test)]
+mod tests;

@@ -51,7 +51,7 @@ impl Protocol {
                 // The buffer has room for the preface and no more: nothing is read past it.
                 let mut room = (&mut io).take((PREFACE.len() - prefix.len()) as u64);
                 if room.read_buf(&mut prefix).await? == 0 {
-                    return Err(io::ErrorKind::UnexpectedEof.into());
+                    return Err(io::Error::from(io::ErrorKind::UnexpectedEof));
                 }
                 if !PREFACE.starts_with(&prefix) {
                     return Ok(Self::Http1);

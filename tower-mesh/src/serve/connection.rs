@@ -1,0 +1,205 @@
+//! One HTTP connection: settled, served, drained when it must end, cut when it did not.
+
+use std::{
+    pin::{Pin, pin},
+    task::{Context, Poll},
+    time::Duration,
+};
+
+use bytes::Bytes;
+use futures_core::Stream as _;
+use futures_util::stream::{BoxStream, SelectAll};
+use http::{Request, Response};
+use http_body::Body;
+use hyper::{
+    body::Incoming,
+    server::conn::{http1, http2},
+};
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    time::{Instant, Sleep, sleep_until},
+};
+use tower_service::Service;
+
+use super::{
+    limits::Limits,
+    protocol::Protocol,
+    request::Requests,
+    tether::{Tether, tether},
+};
+use crate::error::BoxError;
+
+/// What is asked of a connection that must end.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Order {
+    /// Take no further request, finish what is open. It is cut when `within` has passed.
+    Drain { within: Option<Duration> },
+    /// End now.
+    Cut,
+}
+
+/// Those who may give a connection orders, and what they have ordered so far.
+pub(crate) struct Control {
+    // Each stream has a waker of its own in here and is polled only when it has something to say:
+    // a connection is polled for every frame and must not queue at a shared lock each time.
+    orders: SelectAll<BoxStream<'static, Order>>,
+    draining: bool,
+    deadline: Option<Pin<Box<Sleep>>>,
+}
+
+impl Control {
+    pub(crate) fn new(orders: impl IntoIterator<Item = BoxStream<'static, Order>>) -> Self {
+        Self { orders: orders.into_iter().collect(), draining: false, deadline: None }
+    }
+
+    /// Ready when the connection is to be cut. Until then `draining` says whether to drain.
+    fn poll_cut(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        while let Poll::Ready(Some(order)) = Pin::new(&mut self.orders).poll_next(cx) {
+            match order {
+                Order::Cut => return Poll::Ready(()),
+                Order::Drain { within } => {
+                    self.draining = true;
+                    if let Some(within) = within {
+                        self.tighten(Instant::now() + within);
+                    }
+                }
+            }
+        }
+        match &mut self.deadline {
+            Some(deadline) => deadline.as_mut().poll(cx),
+            None => Poll::Pending,
+        }
+    }
+
+    /// The earliest deadline holds: a later order never gives more time.
+    fn tighten(&mut self, until: Instant) {
+        if self.deadline.as_ref().is_none_or(|deadline| until < deadline.deadline()) {
+            self.deadline = Some(Box::pin(sleep_until(until)));
+        }
+    }
+}
+
+/// Serves `io` until its peer, its orders or an error ends it. An upgraded stream counts until the
+/// application drops it.
+///
+/// # Cancel safety
+///
+/// Dropping the future cuts the connection; a stream the application took over stays.
+pub(crate) async fn serve<I, S, B>(
+    io: I,
+    negotiated: Option<Protocol>,
+    requests: Requests<S>,
+    limits: &Limits,
+    mut control: Control,
+) where
+    I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    S: Service<Request<Incoming>, Response = Response<B>> + Clone + Send + 'static,
+    S::Future: Send + 'static,
+    S::Error: Into<BoxError>,
+    B: Body<Data = Bytes> + Send + 'static,
+    B::Error: Into<BoxError>,
+{
+    let (io, mut tether) = tether(io);
+    let settle = Protocol::settle(negotiated, io, limits.head_timeout);
+    let Some(settled) = until_cut(&mut control, settle).await else { return };
+    let ended = match settled {
+        Ok((Protocol::Http1, io)) => {
+            let conn = limits.http1().serve_connection(TokioIo::new(io), requests).with_upgrades();
+            drive(conn, &mut control).await
+        }
+        Ok((Protocol::H2, io)) => {
+            let conn = limits.http2().serve_connection(TokioIo::new(io), requests);
+            drive(conn, &mut control).await
+        }
+        Err(error) => return tracing::debug!(%error, "no HTTP was spoken"),
+    };
+    match ended {
+        Ended::Cut => return tether.cut(),
+        Ended::Closed(Ok(())) => {}
+        Ended::Closed(Err(error)) => {
+            tracing::debug!(error = &error as &dyn std::error::Error, "connection broke");
+        }
+    }
+    upgraded(&mut tether, &mut control).await;
+}
+
+/// Waits for the end of a stream that left hyper's hands. Nobody can ask it to finish, so an order
+/// to drain only starts its clock.
+async fn upgraded(tether: &mut Tether, control: &mut Control) {
+    let gone = std::future::poll_fn(|cx| tether.poll_gone(cx));
+    if until_cut(control, gone).await.is_none() {
+        tether.cut();
+    }
+}
+
+/// `future`, or `None` if the connection is to be cut first.
+async fn until_cut<F: Future>(control: &mut Control, future: F) -> Option<F::Output> {
+    let mut future = pin!(future);
+    std::future::poll_fn(|cx| match control.poll_cut(cx) {
+        Poll::Ready(()) => Poll::Ready(None),
+        Poll::Pending => future.as_mut().poll(cx).map(Some),
+    })
+    .await
+}
+
+/// How [`drive`] ended.
+enum Ended {
+    Closed(hyper::Result<()>),
+    Cut,
+}
+
+/// Polls the connection to its end, and hands it its orders on the way.
+async fn drive<C: Drain>(conn: C, control: &mut Control) -> Ended {
+    let mut conn = pin!(conn);
+    let mut told = false;
+    std::future::poll_fn(|cx| {
+        // First, because a busy connection is ready at every poll.
+        if control.poll_cut(cx).is_ready() {
+            return Poll::Ready(Ended::Cut);
+        }
+        if let Poll::Ready(ended) = conn.as_mut().poll(cx) {
+            return Poll::Ready(Ended::Closed(ended));
+        }
+        // After the poll, so that a request whose bytes were already here is answered.
+        if control.draining && !told {
+            told = true;
+            conn.as_mut().drain();
+            return conn.as_mut().poll(cx).map(Ended::Closed);
+        }
+        Poll::Pending
+    })
+    .await
+}
+
+/// hyper's two server connections, as far as they are one.
+trait Drain: Future<Output = hyper::Result<()>> {
+    fn drain(self: Pin<&mut Self>);
+}
+
+impl<I, S, B> Drain for http1::UpgradeableConnection<I, Requests<S>>
+where
+    I: hyper::rt::Read + hyper::rt::Write + Unpin + Send + 'static,
+    S: Service<Request<Incoming>, Response = Response<B>> + Clone,
+    S::Error: Into<BoxError>,
+    B: Body<Data = Bytes> + 'static,
+    B::Error: Into<BoxError>,
+{
+    fn drain(self: Pin<&mut Self>) {
+        self.graceful_shutdown();
+    }
+}
+
+impl<I, S, B> Drain for http2::Connection<I, Requests<S>, TokioExecutor>
+where
+    I: hyper::rt::Read + hyper::rt::Write + Unpin + Send + 'static,
+    S: Service<Request<Incoming>, Response = Response<B>> + Clone + Send + 'static,
+    S::Future: Send + 'static,
+    S::Error: Into<BoxError>,
+    B: Body<Data = Bytes> + Send + 'static,
+    B::Error: Into<BoxError>,
+{
+    fn drain(self: Pin<&mut Self>) {
+        self.graceful_shutdown();
+    }
+}

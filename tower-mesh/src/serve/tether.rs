@@ -1,0 +1,177 @@
+//! Knows when a stream is gone, and can cut it, wherever it went.
+//!
+//! An upgraded connection (a WebSocket) leaves hyper's hands and its task's: the application holds
+//! it. The task keeps this end.
+
+use std::{
+    io,
+    pin::Pin,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    task::{Context, Poll},
+};
+
+use futures_util::task::AtomicWaker;
+use tokio::{
+    io::{AsyncRead, AsyncWrite, ReadBuf},
+    sync::oneshot,
+};
+
+/// The far end: the stream itself.
+#[derive(Debug)]
+pub(crate) struct Tethered<I> {
+    io: I,
+    switch: Arc<Switch>,
+    _gone: oneshot::Sender<()>,
+}
+
+/// The near end.
+#[derive(Debug)]
+pub(crate) struct Tether {
+    switch: Arc<Switch>,
+    gone: oneshot::Receiver<()>,
+}
+
+/// Two wakers, because the halves of an upgraded stream may live in different tasks.
+#[derive(Debug, Default)]
+struct Switch {
+    cut: AtomicBool,
+    reader: AtomicWaker,
+    writer: AtomicWaker,
+}
+
+pub(crate) fn tether<I>(io: I) -> (Tethered<I>, Tether) {
+    let switch = Arc::new(Switch::default());
+    let (_gone, gone) = oneshot::channel();
+    (Tethered { io, switch: Arc::clone(&switch), _gone }, Tether { switch, gone })
+}
+
+impl Tether {
+    /// Makes every further use of the stream fail with [`io::ErrorKind::ConnectionAborted`].
+    pub(crate) fn cut(&self) {
+        self.switch.cut.store(true, Ordering::Release);
+        self.switch.reader.wake();
+        self.switch.writer.wake();
+    }
+
+    /// Ready when the stream was dropped.
+    pub(crate) fn poll_gone(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        Pin::new(&mut self.gone).poll(cx).map(drop)
+    }
+}
+
+impl Switch {
+    /// `polled`, unless the stream is cut. A pending stream is woken by the cut.
+    fn guard<T>(
+        &self,
+        waker: &AtomicWaker,
+        cx: &mut Context<'_>,
+        poll: impl FnOnce(&mut Context<'_>) -> Poll<io::Result<T>>,
+    ) -> Poll<io::Result<T>> {
+        if self.is_cut() {
+            return Poll::Ready(Err(io::ErrorKind::ConnectionAborted.into()));
+        }
+        let polled = poll(cx);
+        if polled.is_pending() {
+            waker.register(cx.waker());
+            // A cut between the two lines above woke nobody.
+            if self.is_cut() {
+                return Poll::Ready(Err(io::ErrorKind::ConnectionAborted.into()));
+            }
+        }
+        polled
+    }
+
+    fn is_cut(&self) -> bool {
+        self.cut.load(Ordering::Acquire)
+    }
+}
+
+impl<I: AsyncRead + Unpin> AsyncRead for Tethered<I> {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let this = self.get_mut();
+        let io = Pin::new(&mut this.io);
+        this.switch.guard(&this.switch.reader, cx, |cx| io.poll_read(cx, buf))
+    }
+}
+
+impl<I: AsyncWrite + Unpin> AsyncWrite for Tethered<I> {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        let this = self.get_mut();
+        let io = Pin::new(&mut this.io);
+        this.switch.guard(&this.switch.writer, cx, |cx| io.poll_write(cx, buf))
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let this = self.get_mut();
+        let io = Pin::new(&mut this.io);
+        this.switch.guard(&this.switch.writer, cx, |cx| io.poll_write_vectored(cx, bufs))
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.io.is_write_vectored()
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let this = self.get_mut();
+        let io = Pin::new(&mut this.io);
+        this.switch.guard(&this.switch.writer, cx, |cx| io.poll_flush(cx))
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let this = self.get_mut();
+        let io = Pin::new(&mut this.io);
+        this.switch.guard(&this.switch.writer, cx, |cx| io.poll_shutdown(cx))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, duplex, split};
+
+    #[tokio::test]
+    async fn a_cut_wakes_both_halves_wherever_they_wait() {
+        let (_near, far) = duplex(8);
+        let (far, tether) = tether(far);
+        let (mut reader, mut writer) = split(far);
+        let read = tokio::spawn(async move { reader.read_u8().await });
+        let write = tokio::spawn(async move { writer.write_all(&[0; 64]).await });
+        tokio::task::yield_now().await;
+
+        tether.cut();
+
+        let aborted = io::ErrorKind::ConnectionAborted;
+        assert_eq!(read.await.expect("no panic").expect_err("cut").kind(), aborted);
+        assert_eq!(write.await.expect("no panic").expect_err("cut").kind(), aborted);
+    }
+
+    #[tokio::test]
+    async fn the_near_end_learns_when_the_stream_is_dropped() {
+        let (_near, far) = duplex(8);
+        let (far, mut tether) = tether(far);
+        let mut gone = poll_once(&mut tether);
+        assert!(gone.is_pending());
+        drop(far);
+        gone = poll_once(&mut tether);
+        assert!(gone.is_ready());
+    }
+
+    fn poll_once(tether: &mut Tether) -> Poll<()> {
+        tether.poll_gone(&mut Context::from_waker(std::task::Waker::noop()))
+    }
+}
