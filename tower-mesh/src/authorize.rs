@@ -39,4 +39,3 @@ pub use future::ResponseFuture;
 pub use layer::{AuthorizeLayer, AuthorizeService};
 
 pub(crate) use refusal::{Dialect, Refusal};
-

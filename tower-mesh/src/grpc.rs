@@ -40,7 +40,9 @@ pub(crate) fn timeout(headers: &HeaderMap) -> Option<Duration> {
     if digits.is_empty() || digits.len() > 8 || !digits.iter().all(u8::is_ascii_digit) {
         return None;
     }
-    let amount = digits.iter().fold(0_u64, |sum, digit| sum * 10 + u64::from(digit - b'0'));
+    let amount = digits
+        .iter()
+        .fold(0_u64, |sum, digit| sum * 10 + u64::from(digit - b'0'));
     match unit {
         b'H' => Some(Duration::from_secs(amount * 3600)),
         b'M' => Some(Duration::from_secs(amount * 60)),
@@ -91,7 +93,12 @@ mod tests {
         ] {
             assert!(content_type(&header(CONTENT_TYPE, yes)).is_some(), "{yes}");
         }
-        for no in ["application/json", "application/grpcish", "text/application/grpc", ""] {
+        for no in [
+            "application/json",
+            "application/grpcish",
+            "text/application/grpc",
+            "",
+        ] {
             assert!(content_type(&header(CONTENT_TYPE, no)).is_none(), "{no}");
         }
         assert!(content_type(&HeaderMap::new()).is_none());

@@ -5,5 +5,5 @@ mod error;
 mod grpc;
 mod serve;
 
-pub use error::{Error, ErrorKind};
 pub use consul_connect::Peer;
+pub use error::{Error, ErrorKind};

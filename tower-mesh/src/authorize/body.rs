@@ -36,20 +36,28 @@ pin_project! {
 impl<B> ResponseBody<B> {
     /// The application's body, as it is.
     pub(crate) fn app(body: B) -> Self {
-        Self { state: State::App { body } }
+        Self {
+            state: State::App { body },
+        }
     }
 
     /// The application's body, up to `deadline`.
     pub(crate) fn timed(body: B, deadline: Pin<Box<Sleep>>) -> Self {
-        Self { state: State::Timed { body, deadline } }
+        Self {
+            state: State::Timed { body, deadline },
+        }
     }
 
     pub(crate) fn text(text: Bytes) -> Self {
-        Self { state: State::Text { text: Some(text) } }
+        Self {
+            state: State::Text { text: Some(text) },
+        }
     }
 
     pub(crate) fn empty() -> Self {
-        Self { state: State::Text { text: None } }
+        Self {
+            state: State::Text { text: None },
+        }
     }
 }
 

@@ -28,11 +28,17 @@ pin_project! {
 
 impl<F, B> ResponseFuture<F, B> {
     pub(super) fn passed(inner: F) -> Self {
-        Self { state: State::Passed { inner } }
+        Self {
+            state: State::Passed { inner },
+        }
     }
 
     pub(super) fn refused(response: Response<ResponseBody<B>>) -> Self {
-        Self { state: State::Refused { response: Some(response) } }
+        Self {
+            state: State::Refused {
+                response: Some(response),
+            },
+        }
     }
 }
 

@@ -11,7 +11,7 @@ use tower_service::Service;
 use super::{Authorize, Caller, Decision, Refusal, ResponseBody, ResponseFuture};
 use crate::Peer;
 
-/// Puts an [`AuthorizeService`] in front of a service. See the [module](self).
+/// Puts an [`AuthorizeService`] in front of a service. See the [module](crate::authorize).
 #[derive(Clone)]
 pub struct AuthorizeLayer {
     authorize: Arc<dyn Authorize>,
@@ -20,7 +20,9 @@ pub struct AuthorizeLayer {
 impl AuthorizeLayer {
     /// A layer that asks `authorize` about every request.
     pub fn new(authorize: impl Authorize) -> Self {
-        Self { authorize: Arc::new(authorize) }
+        Self {
+            authorize: Arc::new(authorize),
+        }
     }
 }
 
@@ -28,12 +30,15 @@ impl<S> Layer<S> for AuthorizeLayer {
     type Service = AuthorizeService<S>;
 
     fn layer(&self, inner: S) -> AuthorizeService<S> {
-        AuthorizeService { inner, authorize: Arc::clone(&self.authorize) }
+        AuthorizeService {
+            inner,
+            authorize: Arc::clone(&self.authorize),
+        }
     }
 }
 
 /// Hands on the requests that are allowed, with the [`Permit`](super::Permit) in their extensions,
-/// and answers the others. See the [module](self).
+/// and answers the others. See the [module](crate::authorize).
 #[derive(Clone)]
 pub struct AuthorizeService<S> {
     inner: S,
@@ -54,8 +59,10 @@ where
 
     fn call(&mut self, request: Request<B>) -> Self::Future {
         let (mut head, body) = request.into_parts();
-        let caller =
-            head.extensions.get::<Peer>().map_or(Caller::Unauthenticated, Caller::Peer);
+        let caller = head
+            .extensions
+            .get::<Peer>()
+            .map_or(Caller::Unauthenticated, Caller::Peer);
         match self.authorize.request(caller, &head) {
             Decision::Allow(permit) => {
                 head.extensions.insert(permit);
@@ -82,6 +89,8 @@ impl fmt::Debug for AuthorizeLayer {
 
 impl<S: fmt::Debug> fmt::Debug for AuthorizeService<S> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("AuthorizeService").field("inner", &self.inner).finish_non_exhaustive()
+        f.debug_struct("AuthorizeService")
+            .field("inner", &self.inner)
+            .finish_non_exhaustive()
     }
 }

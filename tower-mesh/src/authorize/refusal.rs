@@ -35,13 +35,21 @@ impl Refusal {
     /// The outcome for HTTP, for gRPC, and the words for both.
     const fn outcome(self) -> (StatusCode, Code, &'static str) {
         match self {
-            Self::Denied => (StatusCode::FORBIDDEN, Code::PermissionDenied, "RBAC: access denied"),
-            Self::Deadline => {
-                (StatusCode::GATEWAY_TIMEOUT, Code::DeadlineExceeded, "deadline exceeded")
-            }
-            Self::Failed => {
-                (StatusCode::INTERNAL_SERVER_ERROR, Code::Internal, "internal server error")
-            }
+            Self::Denied => (
+                StatusCode::FORBIDDEN,
+                Code::PermissionDenied,
+                "RBAC: access denied",
+            ),
+            Self::Deadline => (
+                StatusCode::GATEWAY_TIMEOUT,
+                Code::DeadlineExceeded,
+                "deadline exceeded",
+            ),
+            Self::Failed => (
+                StatusCode::INTERNAL_SERVER_ERROR,
+                Code::Internal,
+                "internal server error",
+            ),
         }
     }
 
@@ -56,7 +64,9 @@ impl Refusal {
                 let body = ResponseBody::text(Bytes::from_static(words.as_bytes()));
                 let mut response = Response::new(body);
                 *response.status_mut() = status;
-                response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("text/plain"));
+                response
+                    .headers_mut()
+                    .insert(CONTENT_TYPE, HeaderValue::from_static("text/plain"));
                 response
             }
         }

@@ -50,7 +50,11 @@ pub(crate) struct Control {
 
 impl Control {
     pub(crate) fn new(orders: impl IntoIterator<Item = BoxStream<'static, Order>>) -> Self {
-        Self { orders: orders.into_iter().collect(), draining: false, deadline: None }
+        Self {
+            orders: orders.into_iter().collect(),
+            draining: false,
+            deadline: None,
+        }
     }
 
     /// Ready when the connection is to be cut. Until then `draining` says whether to drain.
@@ -74,7 +78,11 @@ impl Control {
 
     /// The earliest deadline holds: a later order never gives more time.
     fn tighten(&mut self, until: Instant) {
-        if self.deadline.as_ref().is_none_or(|deadline| until < deadline.deadline()) {
+        if self
+            .deadline
+            .as_ref()
+            .is_none_or(|deadline| until < deadline.deadline())
+        {
             self.deadline = Some(Box::pin(sleep_until(until)));
         }
     }
@@ -102,10 +110,15 @@ pub(crate) async fn serve<I, S, B>(
 {
     let (io, mut tether) = tether(io);
     let settle = Protocol::settle(negotiated, io, limits.head_timeout);
-    let Some(settled) = until_cut(&mut control, settle).await else { return };
+    let Some(settled) = until_cut(&mut control, settle).await else {
+        return;
+    };
     let ended = match settled {
         Ok((Protocol::Http1, io)) => {
-            let conn = limits.http1().serve_connection(TokioIo::new(io), requests).with_upgrades();
+            let conn = limits
+                .http1()
+                .serve_connection(TokioIo::new(io), requests)
+                .with_upgrades();
             drive(conn, &mut control).await
         }
         Ok((Protocol::H2, io)) => {

@@ -43,7 +43,13 @@ impl Protocol {
         I: AsyncRead + Unpin,
     {
         if negotiated == Some(Self::Http1) {
-            return Ok((Self::Http1, Prefixed { prefix: Bytes::new(), io }));
+            return Ok((
+                Self::Http1,
+                Prefixed {
+                    prefix: Bytes::new(),
+                    io,
+                },
+            ));
         }
         let mut prefix = BytesMut::with_capacity(PREFACE.len());
         let sniff = async {
@@ -69,7 +75,13 @@ impl Protocol {
                 "h2 was negotiated and something else is spoken",
             ));
         }
-        Ok((spoken, Prefixed { prefix: prefix.freeze(), io }))
+        Ok((
+            spoken,
+            Prefixed {
+                prefix: prefix.freeze(),
+                io,
+            },
+        ))
     }
 }
 
@@ -157,7 +169,9 @@ mod tests {
     async fn hears_h2_however_its_preface_is_cut_and_loses_no_byte() {
         for cut in [1, 3, 14, 23, 24] {
             let (head, tail) = PREFACE.split_at(cut);
-            let (protocol, all) = settle(None, &[head, tail, b"frames"]).await.expect("settled");
+            let (protocol, all) = settle(None, &[head, tail, b"frames"])
+                .await
+                .expect("settled");
             assert_eq!(protocol, Protocol::H2);
             assert_eq!(all, [PREFACE.as_slice(), b"frames"].concat());
         }
@@ -181,8 +195,9 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn believes_alpn_for_http1_without_waiting_for_a_byte() {
         let (_near, far) = tokio::io::duplex(64);
-        let (protocol, _) =
-            Protocol::settle(Some(Protocol::Http1), far, PATIENCE).await.expect("settled");
+        let (protocol, _) = Protocol::settle(Some(Protocol::Http1), far, PATIENCE)
+            .await
+            .expect("settled");
         assert_eq!(protocol, Protocol::Http1);
     }
 
@@ -190,14 +205,18 @@ mod tests {
     async fn gives_up_on_a_client_that_says_nothing() {
         for negotiated in [None, Some(Protocol::H2)] {
             let (_near, far) = tokio::io::duplex(64);
-            let error = Protocol::settle(negotiated, far, PATIENCE).await.expect_err("silence");
+            let error = Protocol::settle(negotiated, far, PATIENCE)
+                .await
+                .expect_err("silence");
             assert_eq!(error.kind(), io::ErrorKind::TimedOut);
         }
     }
 
     #[tokio::test(start_paused = true)]
     async fn refuses_http1_where_h2_was_negotiated() {
-        let error = settle(Some(Protocol::H2), &[b"GET / HTTP/1.1\r\n\r\n"]).await.expect_err("no");
+        let error = settle(Some(Protocol::H2), &[b"GET / HTTP/1.1\r\n\r\n"])
+            .await
+            .expect_err("no");
         assert_eq!(error.kind(), io::ErrorKind::InvalidData);
     }
 }

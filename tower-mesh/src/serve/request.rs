@@ -39,7 +39,11 @@ pub(crate) struct Requests<S> {
 
 impl<S> Requests<S> {
     pub(crate) fn new(app: S, authorize: Arc<dyn Authorize>, peer: Peer) -> Self {
-        Self { app, authorize, peer }
+        Self {
+            app,
+            authorize,
+            peer,
+        }
     }
 }
 
@@ -66,13 +70,22 @@ where
                 head.extensions.insert(self.peer.clone());
                 head.extensions.insert(permit);
                 let request = Request::from_parts(head, body);
-                let state = State::Ready { app: self.app.clone(), request: Some(request) };
-                Answer { state, dialect, deadline }
+                let state = State::Ready {
+                    app: self.app.clone(),
+                    request: Some(request),
+                };
+                Answer {
+                    state,
+                    dialect,
+                    deadline,
+                }
             }
             Decision::Deny(reason) => {
                 tracing::debug!(peer = %self.peer, method = %head.method, %reason, "request refused");
                 Answer {
-                    state: State::Refused { reason: Some(reason) },
+                    state: State::Refused {
+                        reason: Some(reason),
+                    },
                     dialect: Dialect::of(&head.headers),
                     deadline: None,
                 }
@@ -145,7 +158,10 @@ where
             }
             Ok(Poll::Ready(Err(error))) => {
                 let error = error.into();
-                tracing::error!(error = &*error as &dyn std::error::Error, "the application failed");
+                tracing::error!(
+                    error = &*error as &dyn std::error::Error,
+                    "the application failed"
+                );
                 Refusal::Failed
             }
             Ok(Poll::Pending) => {

@@ -44,7 +44,9 @@ impl Served {
     }
 
     async fn ended(self) {
-        self.task.await.expect("the connection's task does not panic");
+        self.task
+            .await
+            .expect("the connection's task does not panic");
     }
 }
 
@@ -94,26 +96,34 @@ where
 }
 
 async fn h1(io: DuplexStream) -> http1::SendRequest<Full<Bytes>> {
-    let (client, connection) = http1::handshake(TokioIo::new(io)).await.expect("a handshake");
+    let (client, connection) = http1::handshake(TokioIo::new(io))
+        .await
+        .expect("a handshake");
     tokio::spawn(connection.with_upgrades());
     client
 }
 
 async fn h2(io: DuplexStream) -> http2::SendRequest<Full<Bytes>> {
-    let (client, connection) =
-        http2::handshake(TokioExecutor::new(), TokioIo::new(io)).await.expect("a handshake");
+    let (client, connection) = http2::handshake(TokioExecutor::new(), TokioIo::new(io))
+        .await
+        .expect("a handshake");
     tokio::spawn(connection);
     client
 }
 
 fn get(path: &str) -> Request<Full<Bytes>> {
-    Request::get(format!("http://api{path}")).body(Full::default()).expect("a request")
+    Request::get(format!("http://api{path}"))
+        .body(Full::default())
+        .expect("a request")
 }
 
 fn grpc(path: &str) -> Request<Full<Bytes>> {
     let mut request = get(path);
     *request.method_mut() = http::Method::POST;
-    request.headers_mut().insert("content-type", http::HeaderValue::from_static("application/grpc"));
+    request.headers_mut().insert(
+        "content-type",
+        http::HeaderValue::from_static("application/grpc"),
+    );
     request
 }
 
@@ -122,13 +132,17 @@ fn reply(text: impl Into<Bytes>) -> Reply {
 }
 
 async fn text(response: Response<Incoming>) -> String {
-    let bytes = response.into_body().collect().await.expect("a whole body").to_bytes();
+    let bytes = response
+        .into_body()
+        .collect()
+        .await
+        .expect("a whole body")
+        .to_bytes();
     String::from_utf8(bytes.into()).expect("text")
 }
 
 /// An application that answers `hello`.
-fn hello()
--> impl Service<
+fn hello() -> impl Service<
     Request<Incoming>,
     Response = Reply,
     Error = Infallible,

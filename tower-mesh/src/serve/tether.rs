@@ -45,7 +45,14 @@ struct Switch {
 pub(crate) fn tether<I>(io: I) -> (Tethered<I>, Tether) {
     let switch = Arc::new(Switch::default());
     let (_gone, gone) = oneshot::channel();
-    (Tethered { io, switch: Arc::clone(&switch), _gone }, Tether { switch, gone })
+    (
+        Tethered {
+            io,
+            switch: Arc::clone(&switch),
+            _gone,
+        },
+        Tether { switch, gone },
+    )
 }
 
 impl Tether {
@@ -97,7 +104,8 @@ impl<I: AsyncRead + Unpin> AsyncRead for Tethered<I> {
     ) -> Poll<io::Result<()>> {
         let this = self.get_mut();
         let io = Pin::new(&mut this.io);
-        this.switch.guard(&this.switch.reader, cx, |cx| io.poll_read(cx, buf))
+        this.switch
+            .guard(&this.switch.reader, cx, |cx| io.poll_read(cx, buf))
     }
 }
 
@@ -109,7 +117,8 @@ impl<I: AsyncWrite + Unpin> AsyncWrite for Tethered<I> {
     ) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
         let io = Pin::new(&mut this.io);
-        this.switch.guard(&this.switch.writer, cx, |cx| io.poll_write(cx, buf))
+        this.switch
+            .guard(&this.switch.writer, cx, |cx| io.poll_write(cx, buf))
     }
 
     fn poll_write_vectored(
@@ -119,7 +128,9 @@ impl<I: AsyncWrite + Unpin> AsyncWrite for Tethered<I> {
     ) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
         let io = Pin::new(&mut this.io);
-        this.switch.guard(&this.switch.writer, cx, |cx| io.poll_write_vectored(cx, bufs))
+        this.switch.guard(&this.switch.writer, cx, |cx| {
+            io.poll_write_vectored(cx, bufs)
+        })
     }
 
     fn is_write_vectored(&self) -> bool {
@@ -129,13 +140,15 @@ impl<I: AsyncWrite + Unpin> AsyncWrite for Tethered<I> {
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
         let io = Pin::new(&mut this.io);
-        this.switch.guard(&this.switch.writer, cx, |cx| io.poll_flush(cx))
+        this.switch
+            .guard(&this.switch.writer, cx, |cx| io.poll_flush(cx))
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
         let io = Pin::new(&mut this.io);
-        this.switch.guard(&this.switch.writer, cx, |cx| io.poll_shutdown(cx))
+        this.switch
+            .guard(&this.switch.writer, cx, |cx| io.poll_shutdown(cx))
     }
 }
 
@@ -156,8 +169,14 @@ mod tests {
         tether.cut();
 
         let aborted = io::ErrorKind::ConnectionAborted;
-        assert_eq!(read.await.expect("no panic").expect_err("cut").kind(), aborted);
-        assert_eq!(write.await.expect("no panic").expect_err("cut").kind(), aborted);
+        assert_eq!(
+            read.await.expect("no panic").expect_err("cut").kind(),
+            aborted
+        );
+        assert_eq!(
+            write.await.expect("no panic").expect_err("cut").kind(),
+            aborted
+        );
     }
 
     #[tokio::test]

@@ -14,12 +14,20 @@ use crate::authorize::{Caller, Decision, Permit, Reason, from_fn};
 async fn speaks_what_alpn_settled_and_what_the_first_bytes_say() {
     for negotiated in [None, Some(Protocol::Http1)] {
         let (io, _served) = serve_with(hello(), dangerously_allow_all(), negotiated);
-        let response = h1(io).await.send_request(get("/")).await.expect("a response");
+        let response = h1(io)
+            .await
+            .send_request(get("/"))
+            .await
+            .expect("a response");
         assert_eq!(text(response).await, "hello");
     }
     for negotiated in [None, Some(Protocol::H2)] {
         let (io, _served) = serve_with(hello(), dangerously_allow_all(), negotiated);
-        let response = h2(io).await.send_request(get("/")).await.expect("a response");
+        let response = h2(io)
+            .await
+            .send_request(get("/"))
+            .await
+            .expect("a response");
         assert_eq!(response.version(), http::Version::HTTP_2);
         assert_eq!(text(response).await, "hello");
     }
@@ -29,7 +37,11 @@ async fn speaks_what_alpn_settled_and_what_the_first_bytes_say() {
 async fn the_application_sees_the_peer_and_never_what_a_caller_claims_to_be() {
     let app = tower::service_fn(|request: Request<Incoming>| async move {
         let peer = request.extensions().get::<Peer>().expect("a peer");
-        let claims = request.headers().get_all("x-forwarded-client-cert").iter().count();
+        let claims = request
+            .headers()
+            .get_all("x-forwarded-client-cert")
+            .iter()
+            .count();
         let permit = request.extensions().get::<Permit>().is_some();
         Ok::<_, Infallible>(reply(format!("{peer} {claims} {permit}")))
     });
@@ -41,12 +53,24 @@ async fn the_application_sees_the_peer_and_never_what_a_caller_claims_to_be() {
     });
     let (io, _served) = serve_with(app, sees_no_claim, None);
     let mut request = get("/");
-    for claim in ["URI=spiffe://test.consul/ns/default/dc/dc1/svc/admin", "By=x"] {
+    for claim in [
+        "URI=spiffe://test.consul/ns/default/dc/dc1/svc/admin",
+        "By=x",
+    ] {
         let claim = http::HeaderValue::from_static(claim);
-        request.headers_mut().append("x-forwarded-client-cert", claim);
+        request
+            .headers_mut()
+            .append("x-forwarded-client-cert", claim);
     }
-    let response = h1(io).await.send_request(request).await.expect("a response");
-    assert_eq!(text(response).await, "spiffe://test.consul/ns/default/dc/dc1/svc/web 0 true");
+    let response = h1(io)
+        .await
+        .send_request(request)
+        .await
+        .expect("a response");
+    assert_eq!(
+        text(response).await,
+        "spiffe://test.consul/ns/default/dc/dc1/svc/web 0 true"
+    );
 }
 
 #[tokio::test(start_paused = true)]
@@ -65,12 +89,20 @@ async fn a_refusal_speaks_the_callers_protocol_and_reaches_no_application() {
     };
 
     let (io, _served) = serve_with(app.clone(), deny(), None);
-    let response = h1(io).await.send_request(get("/")).await.expect("a response");
+    let response = h1(io)
+        .await
+        .send_request(get("/"))
+        .await
+        .expect("a response");
     assert_eq!(response.status(), StatusCode::FORBIDDEN);
     assert_eq!(text(response).await, "RBAC: access denied");
 
     let (io, _served) = serve_with(app, deny(), None);
-    let response = h2(io).await.send_request(grpc("/p.S/M")).await.expect("a response");
+    let response = h2(io)
+        .await
+        .send_request(grpc("/p.S/M"))
+        .await
+        .expect("a response");
     assert_eq!(response.status(), StatusCode::OK);
     assert_eq!(response.headers()["content-type"], "application/grpc");
     assert_eq!(response.headers()["grpc-status"], "7");
@@ -89,9 +121,14 @@ async fn connect_is_decided_like_any_request() {
         _ => Decision::Allow(Permit::by_default()),
     });
     let (io, _served) = serve_with(hello(), no_tunnels, None);
-    let request =
-        Request::connect("db.internal:5432").body(Full::default()).expect("a CONNECT request");
-    let response = h1(io).await.send_request(request).await.expect("a response");
+    let request = Request::connect("db.internal:5432")
+        .body(Full::default())
+        .expect("a CONNECT request");
+    let response = h1(io)
+        .await
+        .send_request(request)
+        .await
+        .expect("a response");
     assert_eq!(response.status(), StatusCode::FORBIDDEN);
 }
 
@@ -119,7 +156,9 @@ async fn a_grpc_deadline_stops_the_handler_and_says_so() {
     let (io, _served) = serve(app);
     let mut client = h2(io).await;
     let mut request = grpc("/p.S/M");
-    request.headers_mut().insert("grpc-timeout", http::HeaderValue::from_static("250m"));
+    request
+        .headers_mut()
+        .insert("grpc-timeout", http::HeaderValue::from_static("250m"));
     let began = Instant::now();
     let response = client.send_request(request).await.expect("a response");
     assert_eq!(response.headers()["grpc-status"], "4");
@@ -137,9 +176,15 @@ async fn a_grpc_deadline_ends_a_stream_whose_head_is_out() {
     let (io, _served) = serve(app);
     let mut client = h2(io).await;
     let mut request = grpc("/p.S/M");
-    request.headers_mut().insert("grpc-timeout", http::HeaderValue::from_static("2S"));
+    request
+        .headers_mut()
+        .insert("grpc-timeout", http::HeaderValue::from_static("2S"));
     let response = client.send_request(request).await.expect("a response");
-    let whole = response.into_body().collect().await.expect("an orderly end");
+    let whole = response
+        .into_body()
+        .collect()
+        .await
+        .expect("an orderly end");
     assert_eq!(whole.trailers().expect("trailers")["grpc-status"], "4");
     assert_eq!(whole.to_bytes(), "first");
 }
@@ -152,8 +197,14 @@ async fn a_timeout_header_means_nothing_outside_grpc() {
     });
     let (io, _served) = serve(app);
     let mut request = get("/");
-    request.headers_mut().insert("grpc-timeout", http::HeaderValue::from_static("1S"));
-    let response = h1(io).await.send_request(request).await.expect("a response");
+    request
+        .headers_mut()
+        .insert("grpc-timeout", http::HeaderValue::from_static("1S"));
+    let response = h1(io)
+        .await
+        .send_request(request)
+        .await
+        .expect("a response");
     assert_eq!(text(response).await, "slow");
 }
 
@@ -170,7 +221,11 @@ async fn errors_and_panics_are_the_requests_own_and_the_connection_goes_on() {
     let mut client = h1(io).await;
     for path in ["/error", "/panic"] {
         let response = client.send_request(get(path)).await.expect("a response");
-        assert_eq!(response.status(), StatusCode::INTERNAL_SERVER_ERROR, "{path}");
+        assert_eq!(
+            response.status(),
+            StatusCode::INTERNAL_SERVER_ERROR,
+            "{path}"
+        );
         assert_eq!(text(response).await, "internal server error", "{path}");
     }
     let response = client.send_request(get("/")).await.expect("a response");
@@ -206,6 +261,13 @@ async fn an_oversized_head_is_refused() {
     let mut request = get("/");
     let big = http::HeaderValue::try_from("x".repeat(70_000)).expect("a value");
     request.headers_mut().insert("x-big", big);
-    let response = h1(io).await.send_request(request).await.expect("a response");
-    assert_eq!(response.status(), StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE);
+    let response = h1(io)
+        .await
+        .send_request(request)
+        .await
+        .expect("a response");
+    assert_eq!(
+        response.status(),
+        StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE
+    );
 }

@@ -5,7 +5,9 @@ use tokio::{io::AsyncWriteExt as _, sync::Notify, time::Instant};
 
 use super::*;
 
-const SOON: Order = Order::Drain { within: Some(Duration::from_secs(10)) };
+const SOON: Order = Order::Drain {
+    within: Some(Duration::from_secs(10)),
+};
 const AT_LEISURE: Order = Order::Drain { within: None };
 
 /// An application whose answer the test holds back.
@@ -93,18 +95,27 @@ async fn a_drain_lets_the_open_request_finish() {
 async fn what_outlives_the_deadline_is_cut() {
     let (io, served) = serve(endless());
     let mut client = h2(io).await;
-    let mut body = client.send_request(get("/")).await.expect("a response").into_body();
+    let mut body = client
+        .send_request(get("/"))
+        .await
+        .expect("a response")
+        .into_body();
     body.frame().await.expect("a frame").expect("data");
 
     let began = Instant::now();
     served.order(AT_LEISURE);
     served.order(SOON);
     // A later order never gives more time.
-    served.order(Order::Drain { within: Some(Duration::from_secs(100)) });
+    served.order(Order::Drain {
+        within: Some(Duration::from_secs(100)),
+    });
     served.ended().await;
 
     assert_eq!(began.elapsed().as_secs(), 10);
-    assert!(body.frame().await.expect("an end").is_err(), "cut, not finished");
+    assert!(
+        body.frame().await.expect("an end").is_err(),
+        "cut, not finished"
+    );
 }
 
 #[tokio::test(start_paused = true)]
@@ -135,7 +146,11 @@ async fn a_cut_ends_at_once_and_cancels_the_handler() {
 async fn a_cut_overtakes_a_drain() {
     let (io, served) = serve(endless());
     let mut client = h2(io).await;
-    let mut body = client.send_request(get("/")).await.expect("a response").into_body();
+    let mut body = client
+        .send_request(get("/"))
+        .await
+        .expect("a response")
+        .into_body();
     body.frame().await.expect("a frame").expect("data");
     let began = Instant::now();
     served.order(SOON);
@@ -178,7 +193,10 @@ async fn h2_pings_keep_a_living_peer_and_let_a_dead_one_go() {
     let (mut io, served) = serve(hello());
     let began = Instant::now();
     // The preface and an empty SETTINGS frame, and never a word again.
-    let opening = [b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".as_slice(), &[0, 0, 0, 4, 0, 0, 0, 0, 0]];
+    let opening = [
+        b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".as_slice(),
+        &[0, 0, 0, 4, 0, 0, 0, 0, 0],
+    ];
     io.write_all(&opening.concat()).await.expect("written");
     served.ended().await;
     assert_eq!(began.elapsed().as_secs(), 30);

@@ -9,12 +9,9 @@ use tokio::{
 use super::*;
 
 /// Takes any upgrade over and echoes.
-fn echo() -> impl Service<
-    Request<Incoming>,
-    Response = Reply,
-    Error = Infallible,
-    Future: Send + 'static,
-> + Clone
+fn echo()
+-> impl Service<Request<Incoming>, Response = Reply, Error = Infallible, Future: Send + 'static>
++ Clone
 + Send
 + 'static {
     tower::service_fn(|mut request: Request<Incoming>| async move {
@@ -38,9 +35,15 @@ fn echo() -> impl Service<
 async fn upgraded(io: DuplexStream) -> TokioIo<hyper::upgrade::Upgraded> {
     let mut request = get("/");
     for (name, value) in [("connection", "upgrade"), ("upgrade", "echo")] {
-        request.headers_mut().insert(name, http::HeaderValue::from_static(value));
+        request
+            .headers_mut()
+            .insert(name, http::HeaderValue::from_static(value));
     }
-    let response = h1(io).await.send_request(request).await.expect("a response");
+    let response = h1(io)
+        .await
+        .send_request(request)
+        .await
+        .expect("a response");
     assert_eq!(response.status(), StatusCode::SWITCHING_PROTOCOLS);
     TokioIo::new(hyper::upgrade::on(response).await.expect("an upgrade"))
 }
@@ -69,7 +72,9 @@ async fn an_upgraded_stream_is_cut_when_its_drain_is_over() {
     let (io, served) = serve(echo());
     let mut stream = upgraded(io).await;
     let began = Instant::now();
-    served.order(Order::Drain { within: Some(Duration::from_secs(10)) });
+    served.order(Order::Drain {
+        within: Some(Duration::from_secs(10)),
+    });
     echoes(&mut stream).await;
     served.ended().await;
     assert_eq!(began.elapsed().as_secs(), 10);
@@ -94,14 +99,24 @@ async fn h2_carries_a_websocket_over_extended_connect() {
     tokio::task::yield_now().await;
     let mut request = get("/socket");
     *request.method_mut() = http::Method::CONNECT;
-    request.extensions_mut().insert(hyper::ext::Protocol::from_static("websocket"));
+    request
+        .extensions_mut()
+        .insert(hyper::ext::Protocol::from_static("websocket"));
     let response = client.send_request(request).await.expect("a response");
     assert_eq!(response.status(), StatusCode::OK);
     let mut stream = TokioIo::new(hyper::upgrade::on(response).await.expect("an upgrade"));
     echoes(&mut stream).await;
 
-    served.order(Order::Drain { within: Some(Duration::from_secs(10)) });
+    served.order(Order::Drain {
+        within: Some(Duration::from_secs(10)),
+    });
     echoes(&mut stream).await;
     served.ended().await;
-    assert!(stream.read(&mut [0; 4]).await.map_or(true, |read| read == 0), "ended");
+    assert!(
+        stream
+            .read(&mut [0; 4])
+            .await
+            .map_or(true, |read| read == 0),
+        "ended"
+    );
 }

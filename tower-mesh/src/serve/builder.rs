@@ -1,0 +1,89 @@
+use std::{fmt, sync::Arc, time::Duration};
+
+use consul_connect::{Grace, Identity, Layer, Listener, ListenerBuilder};
+use tokio::net::{TcpListener, ToSocketAddrs};
+
+use super::{Limits, Server};
+use crate::{Error, ErrorKind, authorize::Authorize};
+
+/// What is offered in the handshake. Envoy upstreams and the Go SDK each may offer one alone.
+const ALPN: [&[u8]; 2] = [b"h2", b"http/1.1"];
+
+/// Made by [`Server::builder`].
+#[must_use]
+pub struct ServerBuilder {
+    listener: ListenerBuilder,
+    authorize: Arc<dyn Authorize>,
+    limits: Limits,
+}
+
+impl ServerBuilder {
+    pub(super) fn new(identity: Identity, authorize: Arc<dyn Authorize>) -> Self {
+        let listener = Listener::builder(identity, Arc::clone(&authorize))
+            .layer(Layer::Request)
+            .alpn(ALPN);
+        Self {
+            listener,
+            authorize,
+            limits: Limits::default(),
+        }
+    }
+
+    /// What one connection may cost.
+    pub fn limits(mut self, limits: Limits) -> Self {
+        self.limits = limits;
+        self
+    }
+
+    /// How many connections may be open; a further one is closed at once. Default 65,536.
+    pub fn max_connections(mut self, limit: usize) -> Self {
+        self.listener = self.listener.max_connections(limit);
+        self
+    }
+
+    /// How long a caller may take for its TLS handshake. Default 5 s.
+    pub fn handshake_timeout(mut self, limit: Duration) -> Self {
+        self.listener = self.listener.handshake_timeout(limit);
+        self
+    }
+
+    /// How long connections may take that must end because rules, roots or leafs changed.
+    pub fn grace(mut self, grace: Grace) -> Self {
+        self.listener = self.listener.grace(grace);
+        self
+    }
+
+    /// Binds an address.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Listen`] with the operating system's reason.
+    pub async fn bind(self, address: impl ToSocketAddrs + fmt::Debug) -> Result<Server, Error> {
+        let bind = TcpListener::bind(&address).await;
+        let tcp = bind.map_err(|error| {
+            Error::with_source(ErrorKind::Listen, format!("binding {address:?}"), error)
+        })?;
+        self.from_tcp(tcp)
+    }
+
+    /// Takes a socket that is already bound.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Listen`] if the socket has no address.
+    pub fn from_tcp(self, tcp: TcpListener) -> Result<Server, Error> {
+        let listener = self.listener.from_tcp(tcp).map_err(|error| {
+            Error::with_source(ErrorKind::Listen, "taking over a bound socket", error)
+        })?;
+        Ok(Server::new(listener, self.authorize, self.limits))
+    }
+}
+
+impl fmt::Debug for ServerBuilder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ServerBuilder")
+            .field("listener", &self.listener)
+            .field("limits", &self.limits)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,165 @@
+use std::{fmt, net::SocketAddr, sync::Arc};
+
+use bytes::Bytes;
+use consul_connect::{Accepted, Alpn, Closing, ConnectionGuard, Identity, Listener};
+use futures_util::{
+    StreamExt as _,
+    stream::{self, BoxStream},
+};
+use http::{Request, Response};
+use http_body::Body;
+use hyper::body::Incoming;
+use tokio::{sync::watch, task::JoinSet};
+use tower_service::Service;
+
+use super::{
+    Limits, ServerBuilder, ServerHandle,
+    connection::{self, Control, Order},
+    protocol::Protocol,
+    request::Requests,
+    stage::{self, Stage},
+};
+use crate::{authorize::Authorize, error::BoxError};
+
+/// An HTTP server for verified members of the mesh. See the [module](crate::serve).
+pub struct Server {
+    listener: Listener,
+    authorize: Arc<dyn Authorize>,
+    limits: Arc<Limits>,
+    handle: ServerHandle,
+}
+
+impl Server {
+    /// A server that presents `identity` and asks `authorize` about every request.
+    pub fn builder(identity: Identity, authorize: Arc<dyn Authorize>) -> ServerBuilder {
+        ServerBuilder::new(identity, authorize)
+    }
+
+    pub(super) fn new(listener: Listener, authorize: Arc<dyn Authorize>, limits: Limits) -> Self {
+        Self {
+            listener,
+            authorize,
+            limits: Arc::new(limits),
+            handle: ServerHandle::new(),
+        }
+    }
+
+    /// The address it is bound to.
+    #[must_use]
+    pub fn local_addr(&self) -> SocketAddr {
+        self.listener.local_addr()
+    }
+
+    /// What ends it.
+    #[must_use]
+    pub fn handle(&self) -> ServerHandle {
+        self.handle.clone()
+    }
+
+    /// Serves `app` until the [`handle`](Self::handle) drained or cut it and the last connection
+    /// has ended, upgraded ones included.
+    ///
+    /// `app` is any tower HTTP service: an axum `Router`, tonic's `Routes::into_axum_router()`, a
+    /// `tower::service_fn`. It is cloned for each request, and polled ready before it is called.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future closes the socket and cuts every connection.
+    pub async fn run<S, B>(mut self, app: S)
+    where
+        S: Service<Request<Incoming>, Response = Response<B>> + Clone + Send + 'static,
+        S::Future: Send + 'static,
+        S::Error: Into<BoxError>,
+        B: Body<Data = Bytes> + Send + 'static,
+        B::Error: Into<BoxError>,
+    {
+        let mut stages = self.handle.subscribe();
+        let mut connections = JoinSet::new();
+        let mut leaving = false;
+        loop {
+            tokio::select! {
+                biased;
+                () = stage::leaving(&mut stages), if !leaving => {
+                    leaving = true;
+                    self.listener.stop_accepting();
+                }
+                Some(ended) = connections.join_next() => {
+                    if let Err(error) = ended {
+                        // Only a response body can get here: handlers are caught on their own.
+                        tracing::error!(%error, "a connection ended in a panic");
+                    }
+                }
+                accepted = self.listener.accept() => match accepted {
+                    Some(accepted) => {
+                        connections.spawn(self.connection(accepted, app.clone(), stages.clone()));
+                    }
+                    None => break,
+                },
+            }
+        }
+        // The listener stays until the last connection has ended: it holds them to the rules.
+        while let Some(ended) = connections.join_next().await {
+            if let Err(error) = ended {
+                tracing::error!(%error, "a connection ended in a panic");
+            }
+        }
+    }
+
+    fn connection<S, B>(
+        &self,
+        accepted: Accepted,
+        app: S,
+        stages: watch::Receiver<Stage>,
+    ) -> impl Future<Output = ()> + Send + use<S, B>
+    where
+        S: Service<Request<Incoming>, Response = Response<B>> + Clone + Send + 'static,
+        S::Future: Send + 'static,
+        S::Error: Into<BoxError>,
+        B: Body<Data = Bytes> + Send + 'static,
+        B::Error: Into<BoxError>,
+    {
+        let limits = Arc::clone(&self.limits);
+        let requests = Requests::new(app, Arc::clone(&self.authorize), accepted.peer);
+        let control = Control::new([watched(accepted.guard), stage::orders(stages)]);
+        let negotiated = match accepted.alpn {
+            Some(Alpn::H2) => Some(Protocol::H2),
+            Some(Alpn::Http11) => Some(Protocol::Http1),
+            // Nothing else is offered, so nothing else was agreed on; the first bytes decide.
+            _ => None,
+        };
+        async move {
+            connection::serve(accepted.stream, negotiated, requests, &limits, control).await;
+        }
+    }
+}
+
+impl fmt::Debug for Server {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Server")
+            .field("listener", &self.listener)
+            .field("limits", &self.limits)
+            .finish_non_exhaustive()
+    }
+}
+
+/// What the live set asks of a connection. It says why in the log itself.
+fn watched(guard: ConnectionGuard) -> BoxStream<'static, Order> {
+    stream::unfold(Some(guard), |guard| async {
+        let mut guard = guard?;
+        match guard.closing().await {
+            Closing::Drain { within, .. } => Some((
+                Order::Drain {
+                    within: Some(within),
+                },
+                Some(guard),
+            )),
+            Closing::Cut { .. } => Some((Order::Cut, None)),
+            // A later kind that this crate does not know cannot be a permission to stay.
+            unknown => {
+                tracing::error!(?unknown, "cutting a connection");
+                Some((Order::Cut, None))
+            }
+        }
+    })
+    .boxed()
+}

@@ -1,0 +1,87 @@
+use std::{fmt, sync::Arc};
+
+use futures_util::{
+    StreamExt as _,
+    stream::{self, BoxStream},
+};
+use tokio::sync::watch;
+
+use super::connection::Order;
+
+/// How far a server is on its way out. It only ever goes forward.
+#[derive(Clone, Copy, Debug, Default, Eq, Ord, PartialEq, PartialOrd)]
+pub(super) enum Stage {
+    #[default]
+    Serving,
+    Draining,
+    Cut,
+}
+
+/// Ends a [`Server`](super::Server). Cheap to clone; dropping it does nothing.
+#[derive(Clone)]
+pub struct ServerHandle(Arc<watch::Sender<Stage>>);
+
+impl ServerHandle {
+    pub(super) fn new() -> Self {
+        Self(Arc::new(watch::Sender::default()))
+    }
+
+    /// Accepts nothing further and lets every connection finish what is open: HTTP/1.1 closes after
+    /// the response, h2 is sent GOAWAY. There is no deadline: [`cut`](Self::cut) is one.
+    pub fn drain(&self) {
+        self.advance(Stage::Draining);
+    }
+
+    /// Accepts nothing further and ends every connection now.
+    pub fn cut(&self) {
+        self.advance(Stage::Cut);
+    }
+
+    fn advance(&self, stage: Stage) {
+        self.0.send_if_modified(|current| {
+            let further = stage > *current;
+            if further {
+                *current = stage;
+            }
+            further
+        });
+    }
+
+    pub(super) fn subscribe(&self) -> watch::Receiver<Stage> {
+        self.0.subscribe()
+    }
+}
+
+impl fmt::Debug for ServerHandle {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("ServerHandle")
+            .field(&*self.0.borrow())
+            .finish()
+    }
+}
+
+/// Waits until `stages` says at least that the server drains.
+pub(super) async fn leaving(stages: &mut watch::Receiver<Stage>) {
+    // Closed means that nobody can end the server any more, not that somebody did.
+    if stages
+        .wait_for(|stage| *stage > Stage::Serving)
+        .await
+        .is_err()
+    {
+        std::future::pending().await
+    }
+}
+
+/// What the stages of a server mean to one connection.
+pub(super) fn orders(stages: watch::Receiver<Stage>) -> BoxStream<'static, Order> {
+    stream::unfold((stages, Stage::Serving), |(mut stages, seen)| async move {
+        let stage = *stages.wait_for(|stage| *stage > seen).await.ok()?;
+        let order = match stage {
+            Stage::Serving => return None,
+            Stage::Draining => Order::Drain { within: None },
+            Stage::Cut => Order::Cut,
+        };
+        Some((order, (stages, stage)))
+    })
+    .boxed()
+}
