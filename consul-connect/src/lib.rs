@@ -15,6 +15,7 @@
 //! | `aws-lc-rs` | yes | cryptography by aws-lc-rs, post-quantum key exchange included |
 //! | `ring` | no | cryptography by ring; used if `aws-lc-rs` is off |
 //! | `grpc` | yes | the identity source whose key never leaves the process |
+//! | `axum` | no | [`Peer`] as an extractor of axum handlers |
 //! | `test-util` | no | a certificate authority and unverified peers, for tests |
 
 mod alpn;

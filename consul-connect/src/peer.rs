@@ -1,3 +1,6 @@
+#[cfg(feature = "axum")]
+mod extract;
+
 use std::{fmt, sync::Arc};
 
 use rustls_pki_types::{CertificateDer, UnixTime};

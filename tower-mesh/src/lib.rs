@@ -3,7 +3,7 @@
 pub mod authorize;
 mod error;
 mod grpc;
-mod serve;
+pub mod serve;
 
 pub use consul_connect::Peer;
 pub use error::{Error, ErrorKind};
