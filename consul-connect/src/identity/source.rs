@@ -6,8 +6,17 @@ use futures_core::stream::BoxStream;
 
 use super::Material;
 
+#[cfg(feature = "grpc")]
+mod authority;
+mod check;
+#[cfg(feature = "grpc")]
+mod csr;
+#[cfg(feature = "grpc")]
+mod facts;
+mod files;
 mod manual;
 
+pub use files::FilesSource;
 pub use manual::{Pusher, channel, fixed};
 
 /// Where identity material comes from. An open trait: implement it to bring your own.

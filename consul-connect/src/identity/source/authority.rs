@@ -1,0 +1,326 @@
+//! A leaf of our own from an authority that signs requests and streams its roots: the state machine of the gRPC source,
+//! without the gRPC.
+
+use std::{
+    error::Error as StdError,
+    pin::Pin,
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
+
+use futures_core::stream::BoxStream;
+use futures_util::{StreamExt, stream};
+use tokio::time::sleep;
+
+use super::check::is_permanent;
+use super::{SourceError, csr, facts::LeafFacts};
+use crate::identity::renewal::{Cause, Spread, wait};
+use crate::{KeyPem, Material, ServiceId, ServiceName, TrustDomain};
+
+/// The wall clock is looked at again this often, because the host may be suspended or its clock set.
+const LOOK_AGAIN: Duration = Duration::from_secs(60);
+
+pub(super) type Signing<'a> = Pin<Box<dyn Future<Output = Result<String, Refusal>> + Send + 'a>>;
+
+/// An authority of a mesh.
+pub(super) trait Authority: Send + Sync + 'static {
+    /// Signs a request. The answer is the chain as PEM, leaf first.
+    fn sign(&self, csr_pem: String) -> Signing<'_>;
+
+    /// The roots, now and after each change. Reconnects by itself; never ends.
+    fn roots(&self) -> BoxStream<'static, Result<Bundle, Refusal>>;
+
+    /// Where it is, for messages.
+    fn place(&self) -> String;
+}
+
+/// The trust bundle of an authority.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Bundle {
+    pub(super) trust_domain: String,
+    pub(super) roots_pem: Vec<String>,
+    /// Identifies the key that signs leafs now, in hex.
+    pub(super) signing_key_id: String,
+}
+
+/// An authority that did not do what was asked.
+#[derive(Clone, Debug)]
+pub(super) struct Refusal {
+    /// It asks for fewer requests.
+    pub(super) rate_limited: bool,
+    /// Waiting does not mend it.
+    pub(super) permanent: bool,
+    pub(super) cause: Arc<dyn StdError + Send + Sync>,
+}
+
+impl From<consul_api::Error> for Refusal {
+    fn from(error: consul_api::Error) -> Self {
+        Self {
+            rate_limited: error.is_rate_limited(),
+            permanent: is_permanent(&error),
+            cause: Arc::new(error),
+        }
+    }
+}
+
+/// Who asks, and how.
+pub(super) struct Settings {
+    pub(super) service: ServiceName,
+    pub(super) datacenter: String,
+    pub(super) spread: Spread,
+    /// The wall clock, which tests replace.
+    pub(super) now: Arc<dyn Fn() -> SystemTime + Send + Sync>,
+}
+
+/// Everything that has been received, and when to ask next.
+struct Signed<A> {
+    authority: A,
+    settings: Settings,
+    roots: BoxStream<'static, Result<Bundle, Refusal>>,
+    bundle: Option<Bundle>,
+    leaf: Option<Leaf>,
+    due: Option<SystemTime>,
+    /// Attempts in a row that brought no usable leaf.
+    errors: u32,
+}
+
+struct Leaf {
+    chain_pem: String,
+    key_pem: KeyPem,
+    trust_domain: TrustDomain,
+    facts: LeafFacts,
+}
+
+type Item = Result<Material, SourceError>;
+
+/// Follows the authority for ever.
+pub(super) fn materials<A: Authority>(
+    authority: A,
+    settings: Settings,
+) -> BoxStream<'static, Item> {
+    let roots = authority.roots();
+    let state = Signed {
+        authority,
+        settings,
+        roots,
+        bundle: None,
+        leaf: None,
+        due: None,
+        errors: 0,
+    };
+    stream::unfold(state, async |mut state| {
+        let item = state.next().await;
+        Some((item, state))
+    })
+    .boxed()
+}
+
+impl<A: Authority> Signed<A> {
+    async fn next(&mut self) -> Item {
+        loop {
+            let due = self.due;
+            let now = Arc::clone(&self.settings.now);
+            tokio::select! {
+                // Roots first: what is signed next may depend on them.
+                biased;
+                item = self.roots.next() => match item {
+                    Some(Ok(bundle)) => {
+                        if let Some(item) = self.take_roots(bundle) {
+                            return item;
+                        }
+                    }
+                    Some(Err(refusal)) => return Err(self.failed("following the roots", refusal)),
+                    None => std::future::pending().await,
+                },
+                () = until(due.unwrap_or(SystemTime::UNIX_EPOCH), now), if due.is_some() => return self.renew().await,
+            }
+        }
+    }
+
+    /// New roots go out at once with the leaf there is; the leaf follows when its time comes.
+    fn take_roots(&mut self, bundle: Bundle) -> Option<Item> {
+        let now = (self.settings.now)();
+        if self.bundle.as_ref() == Some(&bundle) {
+            return None;
+        }
+        let Some(leaf) = &self.leaf else {
+            self.bundle = Some(bundle);
+            // A pause after a failure is kept: roots do not make it pass.
+            self.due.get_or_insert(now);
+            return None;
+        };
+        if leaf.trust_domain.as_str() != bundle.trust_domain {
+            let text = format!(
+                "{} is now of trust domain {}, the leaf in use is of {}; asking for a new one",
+                self.authority.place(),
+                bundle.trust_domain,
+                leaf.trust_domain
+            );
+            self.bundle = Some(bundle);
+            self.due = Some(now);
+            return Some(Err(SourceError::new(text)));
+        }
+        if !leaf.facts.is_signed_by(&bundle.signing_key_id) {
+            let spread = self.settings.spread;
+            let delay = wait(
+                Some(leaf.facts.validity),
+                now,
+                rand::random(),
+                Cause::RootChanged,
+                spread,
+            );
+            let due = now + delay;
+            self.due = Some(self.due.map_or(due, |known| known.min(due)));
+            tracing::info!(
+                authority = %self.authority.place(), in_ms = delay.as_millis(),
+                "another root signs now, a new leaf will be asked for"
+            );
+        }
+        self.bundle = Some(bundle);
+        self.material().map(Ok)
+    }
+
+    async fn renew(&mut self) -> Item {
+        match self.sign().await {
+            Ok(leaf) => {
+                let validity = leaf.facts.validity;
+                let now = (self.settings.now)();
+                let delay = self.after(
+                    wait(
+                        Some(validity),
+                        now,
+                        rand::random(),
+                        Cause::Age,
+                        self.settings.spread,
+                    ),
+                    &leaf,
+                );
+                self.due = Some(now + delay);
+                self.leaf = Some(leaf);
+                // There is a bundle: nothing is due before there is one.
+                self.material()
+                    .ok_or_else(|| SourceError::new("signing before the roots are known"))
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    /// A leaf that is due for renewal the moment it is signed (a wrong clock, a lifetime of seconds) must not make us ask
+    /// without pause.
+    fn after(&mut self, by_age: Duration, leaf: &Leaf) -> Duration {
+        if !by_age.is_zero() {
+            self.errors = 0;
+            return by_age;
+        }
+        self.errors = self.errors.saturating_add(1);
+        tracing::warn!(
+            authority = %self.authority.place(), validity = ?leaf.facts.validity,
+            "the new leaf is already due for renewal: compare the clocks of this host and of Consul's servers"
+        );
+        let now = (self.settings.now)();
+        wait(
+            None,
+            now,
+            rand::random(),
+            Cause::Failed {
+                errors: self.errors,
+            },
+            self.settings.spread,
+        )
+    }
+
+    async fn sign(&mut self) -> Result<Leaf, SourceError> {
+        let named = self
+            .bundle
+            .as_ref()
+            .map(|bundle| bundle.trust_domain.clone())
+            .unwrap_or_default();
+        let trust_domain: TrustDomain = match named.parse() {
+            Ok(trust_domain) => trust_domain,
+            Err(cause) => {
+                self.pause(false);
+                let text = format!("{} names no usable trust domain", self.authority.place());
+                return Err(SourceError::new(text).with_cause(cause));
+            }
+        };
+        let Settings {
+            datacenter,
+            service,
+            ..
+        } = &self.settings;
+        // The key is made anew for each leaf, so that one that leaked ends with its leaf.
+        let id = ServiceId::new(trust_domain.clone(), datacenter, service.clone());
+        let request = match csr::request(&id) {
+            Ok(request) => request,
+            Err(cause) => {
+                self.pause(false);
+                return Err(SourceError::new("preparing a certificate request")
+                    .with_cause(cause)
+                    .permanent());
+            }
+        };
+        match self.authority.sign(request.csr_pem).await {
+            Ok(chain_pem) => match LeafFacts::read(&chain_pem) {
+                Some(facts) => Ok(Leaf {
+                    chain_pem,
+                    key_pem: request.key_pem,
+                    trust_domain,
+                    facts,
+                }),
+                None => {
+                    self.pause(false);
+                    let text = format!(
+                        "{} signed something that is no certificate",
+                        self.authority.place()
+                    );
+                    Err(SourceError::new(text))
+                }
+            },
+            Err(refusal) => {
+                self.pause(refusal.rate_limited);
+                Err(self.failed(&format!("signing a leaf for {id}"), refusal))
+            }
+        }
+    }
+
+    fn pause(&mut self, rate_limited: bool) {
+        self.errors = self.errors.saturating_add(1);
+        let errors = self.errors;
+        let cause = if rate_limited {
+            Cause::RateLimited { errors }
+        } else {
+            Cause::Failed { errors }
+        };
+        let now = (self.settings.now)();
+        let validity = self.leaf.as_ref().map(|leaf| leaf.facts.validity);
+        self.due = Some(now + wait(validity, now, rand::random(), cause, self.settings.spread));
+    }
+
+    fn failed(&self, doing: &str, refusal: Refusal) -> SourceError {
+        let permanent = refusal.permanent;
+        let error = SourceError::new(format!("{doing} at {}", self.authority.place()))
+            .with_cause(refusal.cause);
+        if permanent { error.permanent() } else { error }
+    }
+
+    fn material(&self) -> Option<Material> {
+        let (leaf, bundle) = (self.leaf.as_ref()?, self.bundle.as_ref()?);
+        let roots = bundle.roots_pem.clone();
+        Some(
+            Material::new(leaf.chain_pem.clone(), leaf.key_pem.clone(), roots)
+                .with_trust_domain(leaf.trust_domain.clone()),
+        )
+    }
+}
+
+async fn until(due: SystemTime, now: Arc<dyn Fn() -> SystemTime + Send + Sync>) {
+    while let Ok(left) = due.duration_since(now()) {
+        if left.is_zero() {
+            return;
+        }
+        sleep(left.min(LOOK_AGAIN)).await;
+    }
+}
+
+#[cfg(test)]
+mod tests;
