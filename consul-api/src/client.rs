@@ -2,7 +2,7 @@
 
 use std::{fmt, sync::Arc};
 
-use http::HeaderName;
+use http::{HeaderName, Version};
 use tokio::sync::watch as cell;
 use zeroize::Zeroizing;
 
@@ -43,7 +43,7 @@ pub struct Client {
 struct Shared {
     config: Config,
     http: reqwest::Client,
-    hub: Hub,
+    hub: Arc<Hub>,
 }
 
 impl Client {
@@ -60,12 +60,9 @@ impl Client {
         }
         let http = transport::make(&config)?;
         let token = Arc::new(cell::Sender::new(config.token().clone()));
+        let hub = Arc::new(Hub::new(&config));
         Ok(Self {
-            shared: Arc::new(Shared {
-                config,
-                http,
-                hub: Hub::default(),
-            }),
+            shared: Arc::new(Shared { config, http, hub }),
             token,
         })
     }
@@ -110,7 +107,7 @@ impl Client {
         &self.token
     }
 
-    pub(crate) fn hub(&self) -> &Hub {
+    pub(crate) fn hub(&self) -> &Arc<Hub> {
         &self.shared.hub
     }
 
@@ -150,7 +147,7 @@ impl Client {
                 .insert(TOKEN_HEADER, header_value(secret)?);
         }
         let exchange = transport::exchange(&self.shared.http, http, config.max_reply_bytes());
-        let (status, headers, body) =
+        let (version, status, headers, body) =
             match tokio::time::timeout(request.patience(config), exchange).await {
                 Ok(Ok(answer)) => answer,
                 Ok(Err(failure)) => return Err(failure.into_error(request.operation())),
@@ -158,6 +155,9 @@ impl Client {
                     return Err(Error::new(Kind::Timeout, request.operation()).with_source(elapsed));
                 }
             };
+        if version == Version::HTTP_2 {
+            self.hub().multiplexed();
+        }
         let refused = || {
             Error::new(Kind::Api, request.operation())
                 .with_status(status)

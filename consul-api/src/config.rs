@@ -1,6 +1,6 @@
 //! How to reach Consul, and as whom.
 
-use std::{fmt, path::PathBuf, sync::Arc, time::Duration};
+use std::{fmt, num::NonZeroUsize, path::PathBuf, sync::Arc, time::Duration};
 
 use http::HeaderValue;
 use zeroize::Zeroizing;
@@ -46,6 +46,7 @@ pub struct Config {
     timeout: Duration,
     connect_timeout: Duration,
     max_reply_bytes: usize,
+    watch_connections: NonZeroUsize,
 }
 
 #[derive(Clone)]
@@ -234,6 +235,19 @@ impl Config {
         self
     }
 
+    /// How many connections a client and its watches may hold to an agent that speaks HTTP/1.1. Default: 32; at least 2 are
+    /// used.
+    ///
+    /// An agent gives all programs of a host together 200 (`limits.http_max_conns_per_client`), so choose it by how many
+    /// programs there are. An eighth is kept for reads that do not block, and another for the client's other calls. With more
+    /// [watches](crate::Watch) than connections, the watches take turns, each at least every ten seconds. Over HTTPS, where
+    /// Consul speaks HTTP/2, one connection carries all of them and this does not apply.
+    #[must_use]
+    pub fn with_watch_connections(mut self, connections: NonZeroUsize) -> Self {
+        self.watch_connections = connections;
+        self
+    }
+
     /// Where Consul's gRPC listens (`CONSUL_GRPC_ADDR`). Default: none.
     #[must_use]
     pub fn with_grpc_address(mut self, address: Address) -> Self {
@@ -330,6 +344,12 @@ impl Config {
         self.max_reply_bytes
     }
 
+    /// How many connections watches may hold over HTTP/1.1.
+    #[must_use]
+    pub fn watch_connections(&self) -> NonZeroUsize {
+        self.watch_connections
+    }
+
     pub(crate) fn tls(&self) -> &Tls {
         &self.tls
     }
@@ -377,6 +397,7 @@ impl Default for Config {
             timeout: Duration::from_secs(30),
             connect_timeout: Duration::from_secs(5),
             max_reply_bytes: 64 * 1024 * 1024,
+            watch_connections: const { NonZeroUsize::new(32).expect("32 is not 0") },
         }
     }
 }
@@ -403,6 +424,7 @@ impl fmt::Debug for Config {
             .field("timeout", &self.timeout)
             .field("connect_timeout", &self.connect_timeout)
             .field("max_reply_bytes", &self.max_reply_bytes)
+            .field("watch_connections", &self.watch_connections)
             .finish()
     }
 }

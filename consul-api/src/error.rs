@@ -1,6 +1,6 @@
 //! The one error of this crate.
 
-use std::{error::Error as StdError, fmt};
+use std::{error::Error as StdError, fmt, sync::Arc};
 
 use http::StatusCode;
 
@@ -15,14 +15,18 @@ const MESSAGE_LIMIT: usize = 2_000;
 /// [`source`](StdError::source). No output of this type contains a token or a key.
 ///
 /// The kinds are asked for with the `is_…` methods, so that a new kind is not a breaking change.
-pub struct Error(Box<Inner>);
+///
+/// Cloning shares it: all subscribers of a watch are told of the same error.
+#[derive(Clone)]
+pub struct Error(Arc<Inner>);
 
+#[derive(Clone)]
 struct Inner {
     kind: Kind,
     operation: String,
     status: Option<StatusCode>,
     message: Option<String>,
-    source: Option<BoxError>,
+    source: Option<Arc<dyn StdError + Send + Sync + 'static>>,
 }
 
 /// The kinds of [`Error`]. Private to the crate: users ask the predicates.
@@ -51,7 +55,7 @@ pub(crate) enum Kind {
 impl Error {
     /// An error of `kind` met while doing `operation` (a participle phrase: "reading /v1/…").
     pub(crate) fn new(kind: Kind, operation: impl Into<String>) -> Self {
-        Self(Box::new(Inner {
+        Self(Arc::new(Inner {
             kind,
             operation: operation.into(),
             status: None,
@@ -65,12 +69,12 @@ impl Error {
     }
 
     pub(crate) fn with_source(mut self, source: impl Into<BoxError>) -> Self {
-        self.0.source = Some(source.into());
+        Arc::make_mut(&mut self.0).source = Some(Arc::from(source.into()));
         self
     }
 
     pub(crate) fn with_status(mut self, status: StatusCode) -> Self {
-        self.0.status = Some(status);
+        Arc::make_mut(&mut self.0).status = Some(status);
         self
     }
 
@@ -81,7 +85,7 @@ impl Error {
         while !message.is_char_boundary(end) {
             end -= 1;
         }
-        self.0.message = (end > 0).then(|| {
+        Arc::make_mut(&mut self.0).message = (end > 0).then(|| {
             message[..end]
                 .chars()
                 // A terminal must not be driven by what a server, or whoever answers for it, wrote.

@@ -10,7 +10,7 @@ mod response;
 mod secret;
 mod tls;
 mod token;
-mod watch;
+pub mod watch;
 mod wire;
 
 pub mod acl;
@@ -33,4 +33,5 @@ pub use request::Request;
 pub use response::{AclPolicy, Consistency, Meta, QueryBackend, Response};
 pub use secret::Secret;
 pub use token::Token;
+pub use watch::{Update, Watch, WatchMonitor, WatchStatus};
 pub use wire::Extra;

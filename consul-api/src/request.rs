@@ -299,6 +299,11 @@ impl<T> Request<T> {
         )
     }
 
+    /// "/v1/health/connect/web"
+    pub(crate) fn path(&self) -> String {
+        Path(&self.path).to_string()
+    }
+
     /// "reading /v1/health/connect/web"
     pub(crate) fn operation(&self) -> String {
         let verb = match self.method {

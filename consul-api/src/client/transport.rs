@@ -3,7 +3,7 @@
 use std::{net::SocketAddr, sync::Arc};
 
 use bytes::{Bytes, BytesMut};
-use http::{HeaderMap, StatusCode};
+use http::{HeaderMap, StatusCode, Version};
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 
 use crate::{
@@ -95,9 +95,9 @@ pub(super) async fn exchange(
     client: &reqwest::Client,
     request: http::Request<Bytes>,
     max_bytes: usize,
-) -> Result<(StatusCode, HeaderMap, Bytes), Failure> {
+) -> Result<(Version, StatusCode, HeaderMap, Bytes), Failure> {
     let mut response = client.execute(request.try_into()?).await?;
-    let status = response.status();
+    let (version, status) = (response.version(), response.status());
     let headers = std::mem::take(response.headers_mut());
     // What the answer claims is refused before it is read; what it does not claim is counted.
     if response
@@ -113,7 +113,7 @@ pub(super) async fn exchange(
         }
         body.extend_from_slice(&chunk);
     }
-    Ok((status, headers, body.freeze()))
+    Ok((version, status, headers, body.freeze()))
 }
 
 impl From<reqwest::Error> for Failure {

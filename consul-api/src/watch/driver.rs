@@ -1,0 +1,155 @@
+//! The task behind a watch: it moves values between the pure parts and does nothing else.
+
+use std::{sync::Arc, time::Duration};
+
+use tokio::{
+    sync::watch,
+    time::{Instant, sleep},
+};
+
+use super::{
+    backoff::{Backoff, Trouble},
+    blocking::{Basis, Next, Outcome, Position, Reply, State, step},
+    budget::Budget,
+    journal::Journal,
+    pace::Pace,
+    published::Published,
+};
+use crate::{Error, Response};
+
+/// One question to Consul, asked again and again. What tests put in the place of the network.
+pub(crate) trait Ask: Send + 'static {
+    /// What the answer holds.
+    type Value: PartialEq + Send + Sync + 'static;
+
+    /// What is read, for logs.
+    fn path(&self) -> String;
+
+    /// The longest the server may hold an answer back when nothing changes.
+    fn wait(&self) -> Duration;
+
+    /// What the endpoint's blocking goes by.
+    fn basis(&self) -> Basis;
+
+    /// Asks once. A blocking request is over, in whatever way, a little after `wait`.
+    fn ask(
+        &mut self,
+        position: &Position,
+        wait: Duration,
+    ) -> impl Future<Output = Result<Response<Self::Value>, Error>> + Send;
+
+    /// Resolves when the token is another one than the last request carried; never if it cannot change.
+    fn token_changed(&mut self) -> impl Future<Output = ()> + Send;
+}
+
+/// What the watches of one client have in common.
+#[derive(Debug)]
+pub(crate) struct Shared {
+    pub(crate) budget: Budget,
+    backoff: Backoff,
+    /// Counts the requests that succeeded where one had failed before, or none had been made.
+    recoveries: watch::Sender<u64>,
+}
+
+impl Shared {
+    pub(crate) fn new(budget: Budget, backoff: Backoff) -> Self {
+        Self {
+            budget,
+            backoff,
+            recoveries: watch::Sender::new(0),
+        }
+    }
+}
+
+/// Keeps `published` current, for ever. The owner stops it by dropping the task.
+pub(crate) async fn drive<A: Ask>(
+    mut ask: A,
+    shared: Arc<Shared>,
+    published: Arc<watch::Sender<Published<A::Value>>>,
+) {
+    let born = Instant::now();
+    let mut journal = Journal::new(ask.path());
+    let mut recoveries = shared.recoveries.subscribe();
+    let mut pace = Pace::default();
+    let mut state = State::new(ask.basis());
+    let _present = shared.budget.enter();
+    loop {
+        pause(pace.take(born.elapsed())).await;
+        published.send_if_modified(|published| {
+            published.asked();
+            false
+        });
+        let (reply, failure) = request(&mut ask, &state.position, &shared.budget).await;
+        let (after, outcome, next) = step(state, reply);
+        state = after;
+
+        match outcome {
+            Outcome::Changed(_) | Outcome::Unchanged => {
+                if journal.answered() {
+                    shared.recoveries.send_modify(|count| *count += 1);
+                }
+            }
+            Outcome::Quiet | Outcome::Failed => {}
+        }
+        match outcome {
+            Outcome::Changed(update) => {
+                published.send_modify(|published| published.publish(update, Instant::now()))
+            }
+            Outcome::Unchanged => {
+                published.send_if_modified(|published| published.confirm(Instant::now()));
+            }
+            Outcome::Quiet => {}
+            Outcome::Failed => {
+                if let Some(error) = &failure {
+                    journal.failed(error);
+                    published
+                        .send_modify(|published| published.fail(error.clone(), Instant::now()));
+                }
+            }
+        }
+        match next {
+            Next::Now => {}
+            Next::Poll => sleep(POLL).await,
+            Next::Backoff(failures) => {
+                let trouble = failure.as_ref().map_or(Trouble::Away, Trouble::of);
+                let delay = shared.backoff.delay(failures, trouble, rand::random());
+                recoveries.mark_unchanged();
+                tokio::select! {
+                    () = sleep(delay) => {}
+                    // The sender is in `shared`, so this cannot fail.
+                    _ = recoveries.changed(), if trouble.ends_with_any_success() => {}
+                    () = ask.token_changed(), if trouble == Trouble::Refused => {}
+                }
+            }
+        }
+    }
+}
+
+/// One request, with a slot for its time.
+async fn request<A: Ask>(
+    ask: &mut A,
+    position: &Position,
+    budget: &Budget,
+) -> (Reply<A::Value>, Option<Error>) {
+    let slot = budget.slot(position.blocks()).await;
+    let wait = slot.turn.map_or(ask.wait(), |turn| turn.min(ask.wait()));
+    let answer = tokio::select! {
+        answer = ask.ask(position, wait) => answer,
+        () = budget.wanted_back(wait), if position.blocks() => return (Reply::Cut, None),
+    };
+    match answer {
+        Ok(response) => (Reply::Answer(response), None),
+        Err(error) if error.is_timeout() => (Reply::TimedOut, Some(error)),
+        Err(error) => (Reply::Failed, Some(error)),
+    }
+}
+
+/// A timer of zero length still costs up to a millisecond.
+async fn pause(length: Duration) {
+    if !length.is_zero() {
+        sleep(length).await;
+    }
+}
+
+/// How often something is read that Consul cannot block on.
+const POLL: Duration = Duration::from_secs(5);
