@@ -2,15 +2,22 @@
 
 use std::{
     io::{BufRead as _, BufReader},
-    path::Path,
+    path::{Path, PathBuf},
     process::{Child, Command, Stdio},
     time::Duration,
 };
 
 use mesh_lab::Version;
 
-/// Starts the program of this package, which starts an agent, and waits until that is ready: the program, the agent's process.
-fn start_a_program_with_an_agent(leash: &str) -> (Child, String) {
+/// A program that was started, and the agent it started.
+struct Started {
+    program: Child,
+    agent: String,
+    directory: PathBuf,
+}
+
+/// Starts the program of this package, which starts an agent, and waits until that is ready.
+fn start_a_program_with_an_agent(leash: &str) -> Started {
     let mut program = Command::new(env!("CARGO_BIN_EXE_mesh-lab"))
         .arg("consul")
         .env("MESH_LAB_LEASH", leash)
@@ -18,14 +25,21 @@ fn start_a_program_with_an_agent(leash: &str) -> (Child, String) {
         .spawn()
         .expect("the program of this package starts");
     let output = BufReader::new(program.stdout.take().expect("its output is piped"));
-    let agent = output.lines().map_while(Result::ok).find_map(|line| {
-        let (_, rest) = line.split_once(", process ")?;
-        Some(rest.split(',').next()?.to_owned())
-    });
-    (
+    let line = output
+        .lines()
+        .map_while(Result::ok)
+        .find(|line| line.starts_with("# Consul "));
+    let line = line.expect("the program says which agent it started");
+    let (_, rest) = line.split_once(", process ").expect("it names the process");
+    let (agent, log) = rest.split_once(", log ").expect("it names the log");
+    let directory = Path::new(log)
+        .parent()
+        .expect("the log lies in the agent's directory");
+    Started {
         program,
-        agent.expect("the program names its agent's process"),
-    )
+        agent: agent.to_owned(),
+        directory: directory.to_owned(),
+    }
 }
 
 /// Whether a process of that number runs Consul; a number that has gone to another program does not count.
@@ -39,7 +53,11 @@ async fn dies_with_its_parent(leash: &str) {
     if !cfg!(target_os = "linux") || mesh_lab::consul(Version::Newest).is_none() {
         return;
     }
-    let (mut program, agent) = start_a_program_with_an_agent(leash);
+    let Started {
+        mut program,
+        agent,
+        directory,
+    } = start_a_program_with_an_agent(leash);
     assert!(runs_consul(&agent));
     program.kill().expect("the program can be killed"); // SIGKILL: it cannot clean up
     program.wait().expect("the program ends");
@@ -51,6 +69,8 @@ async fn dies_with_its_parent(leash: &str) {
         );
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
+    // Nobody was left to remove it.
+    std::fs::remove_dir_all(directory).expect("the agent's directory can be removed");
 }
 
 #[tokio::test]

@@ -23,6 +23,7 @@ pub struct Consul {
     default_intention_policy: Option<String>,
     ca: Option<OwnCa>,
     leaf_ttl: Option<String>,
+    cluster_id: Option<String>,
     https: bool,
     extra: Vec<(&'static str, String)>,
 }
@@ -81,6 +82,7 @@ impl Consul {
             default_intention_policy: None,
             ca: None,
             leaf_ttl: None,
+            cluster_id: None,
             https: false,
             extra: Vec::new(),
         }
@@ -145,6 +147,12 @@ impl Consul {
     /// How long leafs live, as a Go duration (`1h`, which is also Consul's minimum).
     pub fn leaf_ttl(mut self, ttl: impl Into<String>) -> Self {
         self.leaf_ttl = Some(ttl.into());
+        self
+    }
+
+    /// Chooses the trust domain, which is `<uuid>.consul`: with it a test's CA can be made before Consul is started.
+    pub fn cluster_id(mut self, uuid: impl Into<String>) -> Self {
+        self.cluster_id = Some(uuid.into());
         self
     }
 
@@ -253,6 +261,9 @@ impl Consul {
         }
         if let Some(ttl) = &self.leaf_ttl {
             ca["leaf_cert_ttl"] = json!(ttl);
+        }
+        if let Some(id) = &self.cluster_id {
+            ca["cluster_id"] = json!(id);
         }
         if ca != json!({}) {
             config["connect"]["ca_provider"] = json!("consul");
