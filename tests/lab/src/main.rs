@@ -2,6 +2,8 @@
 
 use std::process::ExitCode;
 
+use tokio::signal::unix::{SignalKind, signal};
+
 use mesh_lab::{Consul, DefaultPolicy, Error, Version, build_consul, find_consul};
 
 const USAGE: &str = "\
@@ -139,7 +141,12 @@ async fn run(options: Options) -> Result<(), Error> {
             agent.log_path().display()
         );
     }
-    // An error means that interrupts cannot be waited for: end, and take the agents along.
-    drop(tokio::signal::ctrl_c().await);
+    // Where signals cannot be waited for, end at once and take the agents along.
+    if let Ok(mut terminated) = signal(SignalKind::terminate()) {
+        tokio::select! {
+            _ = tokio::signal::ctrl_c() => {}
+            _ = terminated.recv() => {}
+        }
+    }
     Ok(())
 }
