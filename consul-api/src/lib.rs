@@ -20,6 +20,8 @@ pub mod config_entry;
 pub mod connect_ca;
 pub mod discovery_chain;
 pub mod duration;
+#[cfg(feature = "grpc")]
+pub mod grpc;
 pub mod health;
 pub mod intention;
 pub mod status;

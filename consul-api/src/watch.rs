@@ -47,12 +47,19 @@ use self::{
     hub::{Entry, Key},
     published::{Cursor, Published},
 };
+#[cfg(feature = "grpc")]
+pub(crate) use self::{
+    backoff::{Backoff, Trouble},
+    credential::Credential,
+    journal::Journal,
+};
 use crate::{Error, Meta, Read};
 
 mod ask;
 mod backoff;
 mod blocking;
 mod budget;
+mod credential;
 mod driver;
 mod hub;
 mod journal;

@@ -59,6 +59,16 @@ impl Shared {
             recoveries: watch::Sender::new(0),
         }
     }
+
+    /// Wakes who waits for the server to be back.
+    pub(crate) fn recovered(&self) {
+        self.recoveries.send_modify(|count| *count += 1);
+    }
+
+    /// Changes when the server is back.
+    pub(crate) fn recoveries(&self) -> watch::Receiver<u64> {
+        self.recoveries.subscribe()
+    }
 }
 
 /// Keeps `published` current, for ever. The owner stops it by dropping the task.
@@ -69,7 +79,7 @@ pub(crate) async fn drive<A: Ask>(
 ) {
     let born = Instant::now();
     let mut journal = Journal::new(ask.path());
-    let mut recoveries = shared.recoveries.subscribe();
+    let mut recoveries = shared.recoveries();
     let mut pace = Pace::default();
     let mut state = State::new(ask.basis());
     let _present = shared.budget.enter();
@@ -86,14 +96,14 @@ pub(crate) async fn drive<A: Ask>(
         match outcome {
             Outcome::Changed(_) | Outcome::Unchanged => {
                 if journal.answered() {
-                    shared.recoveries.send_modify(|count| *count += 1);
+                    shared.recovered();
                 }
             }
             Outcome::Quiet | Outcome::Failed => {}
         }
         match outcome {
             Outcome::Changed(update) => {
-                published.send_modify(|published| published.publish(update, Instant::now()))
+                published.send_modify(|published| published.publish(update, Instant::now()));
             }
             Outcome::Unchanged => {
                 published.send_if_modified(|published| published.confirm(Instant::now()));

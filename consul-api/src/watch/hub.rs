@@ -111,6 +111,18 @@ impl Hub {
         entry
     }
 
+    /// As [`Shared::recovered`], for what asks the same server in other ways.
+    #[cfg(feature = "grpc")]
+    pub(crate) fn recovered(&self) {
+        self.shared.recovered();
+    }
+
+    /// As [`Shared::recoveries`].
+    #[cfg(feature = "grpc")]
+    pub(crate) fn recoveries(&self) -> watch::Receiver<u64> {
+        self.shared.recoveries()
+    }
+
     /// How many watches run.
     pub(crate) fn len(&self) -> usize {
         self.lock().len()

@@ -565,7 +565,7 @@ impl Ask for Quiet {
     }
 
     async fn token_changed(&mut self) {
-        std::future::pending().await
+        std::future::pending::<()>().await;
     }
 }
 
