@@ -7,6 +7,7 @@
 mod error;
 mod leaf;
 mod material;
+#[cfg(feature = "grpc")]
 mod renewal;
 mod snapshot;
 pub mod source;

@@ -19,13 +19,19 @@
 mod compiled;
 mod default_policy;
 mod explain;
+mod follow;
 mod precedence;
+mod probe;
 mod rule;
 mod source_match;
+mod status;
+mod store;
 
 pub use compiled::{Compiled, Finding};
 pub use default_policy::{DefaultOrigin, DefaultPolicy, ResolvedDefault};
 pub use explain::{Explanation, Match};
+pub use status::IntentionsStatus;
+pub use store::{Intentions, IntentionsConfig, IntentionsError, OwnTrustDomain};
 
 #[cfg(test)]
 mod tests;

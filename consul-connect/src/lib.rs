@@ -27,6 +27,7 @@ mod listener;
 mod live;
 mod peer;
 mod provider;
+pub mod registration;
 mod spiffe;
 mod stream;
 mod task;
@@ -56,3 +57,9 @@ pub use stream::{Io, MeshStream};
 
 // May they.
 pub use authorize::{Authorize, Caller, Decision, Permit, Reason, Rule, Verdict};
+
+// What Consul says they may.
+pub use intention::{Intentions, IntentionsConfig};
+
+// Where others find me.
+pub use registration::{Health, Registration, RegistrationConfig};

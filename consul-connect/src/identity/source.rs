@@ -6,6 +6,7 @@ use futures_core::stream::BoxStream;
 
 use super::Material;
 
+mod agent;
 #[cfg(feature = "grpc")]
 mod authority;
 mod check;
@@ -16,6 +17,7 @@ mod facts;
 mod files;
 mod manual;
 
+pub use agent::AgentSource;
 pub use files::FilesSource;
 pub use manual::{Pusher, channel, fixed};
 
