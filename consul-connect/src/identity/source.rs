@@ -15,11 +15,17 @@ mod csr;
 #[cfg(feature = "grpc")]
 mod facts;
 mod files;
+#[cfg(feature = "grpc")]
+mod grpc;
 mod manual;
+mod select;
 
 pub use agent::AgentSource;
 pub use files::FilesSource;
+#[cfg(feature = "grpc")]
+pub use grpc::GrpcSource;
 pub use manual::{Pusher, channel, fixed};
+pub use select::{Selected, select};
 
 /// Where identity material comes from. An open trait: implement it to bring your own.
 ///

@@ -484,7 +484,7 @@ proptest! {
             Answer::Nothing => default_allows,
         };
         let before = allowed(&rules);
-        let mut after = rules.clone();
+        let mut after = rules;
         after.push(added);
         prop_assert!(before || !allowed(&after));
     }

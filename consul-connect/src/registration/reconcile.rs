@@ -158,7 +158,7 @@ impl Observed {
                 }
             }
             (Action::Register | Action::Report | Action::Deregister, _) => {
-                self.failed(now, jitter, longest)
+                self.failed(now, jitter, longest);
             }
             (Action::Wait(_) | Action::Done, _) => {}
         }

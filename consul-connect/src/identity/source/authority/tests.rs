@@ -136,7 +136,7 @@ impl FakeCa {
                 rate_limited,
                 permanent,
                 cause,
-            })
+            });
         });
     }
 }
