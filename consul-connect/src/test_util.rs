@@ -150,6 +150,11 @@ impl TestCa {
         &self.trust_domain
     }
 
+    /// The key it signs with, as PKCS#8 PEM: for giving the same authority to a real Consul.
+    pub fn key_pem(&self) -> String {
+        self.issuer.key().serialize_pem()
+    }
+
     /// Its root, as PEM.
     pub fn root_pem(&self) -> &str {
         &self.root_pem
