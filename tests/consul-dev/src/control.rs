@@ -1,0 +1,5 @@
+//! What a test does to the server besides calling it.
+
+mod authority;
+mod contents;
+mod script;
