@@ -100,7 +100,7 @@ impl Agent<'_> {
             let health: ServiceHealth = reply.json()?;
             Ok(health.service.is_some().then_some(health))
         });
-        Call::new(self.client, request.accept(STATES))
+        Call::new(self.client, request.query("format", "json").accept(STATES))
     }
 
     /// How the instances of a service are, as the agent itself knows. A state other than passing is a value too.
@@ -114,7 +114,7 @@ impl Agent<'_> {
             service.into().into(),
         ];
         let request = Request::with_decoder(Method::GET, path, |reply| reply.json_or_default());
-        Call::new(self.client, request.accept(STATES))
+        Call::new(self.client, request.query("format", "json").accept(STATES))
     }
 
     /// Registers an instance, in the place of an earlier one with its id. The agent keeps it across restarts and carries it to the

@@ -225,6 +225,12 @@ wire! {
         /// The instance it belongs to; empty: to the node.
         #[serde(rename = "ServiceID")]
         pub service_id: String,
+        /// The name of that instance's service.
+        pub service_name: String,
+        /// The tags of that instance.
+        pub service_tags: Vec<String>,
+        /// The port a proxy exposes it on.
+        pub exposed_port: u16,
         /// What kind of check.
         #[serde(rename = "Type")]
         pub kind: String,

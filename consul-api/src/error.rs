@@ -89,7 +89,13 @@ impl Error {
             message[..end]
                 .chars()
                 // A terminal must not be driven by what a server, or whoever answers for it, wrote.
-                .map(|c| if c.is_control() && c != '\n' { ' ' } else { c })
+                .map(|c| {
+                    if c.is_control() && !matches!(c, '\n' | '\t') {
+                        ' '
+                    } else {
+                        c
+                    }
+                })
                 .collect()
         });
         self
@@ -124,11 +130,15 @@ impl Error {
     /// Right after a login this may be so for some 100 ms: a call may then be tried again.
     #[must_use]
     pub fn is_unknown_token(&self) -> bool {
-        self.has_status(StatusCode::UNAUTHORIZED)
-            || (self.has_status(StatusCode::FORBIDDEN)
-                && self.message_contains("ACL not found")
-                // Logging in with a method that does not exist says "ACL not found: auth method …".
-                && !self.message_contains("auth method"))
+        if self.has_status(StatusCode::UNAUTHORIZED) {
+            return true;
+        }
+        // The words may stand behind those of the agent that passed them on.
+        self.has_status(StatusCode::FORBIDDEN)
+            && self.message_contains("ACL not found")
+            // Logging in with a method that does not exist says so, too, and so does reading another token.
+            && !self.message_contains("auth method")
+            && (!self.message_contains("token does not exist") || self.0.operation.ends_with("/acl/token/self"))
     }
 
     /// Consul asks for fewer requests: its own limits (429, or 503 for operations of the leader), or the limit of the CA.
@@ -281,6 +291,8 @@ mod tests {
         assert!(api(403, "Permission denied: token lacks …").is_permission_denied());
         let login = api(403, "ACL not found: auth method \"nope\" not found");
         assert!(!login.is_unknown_token() && login.is_permission_denied());
+        assert!(api(403, "rpc error making call: ACL not found").is_unknown_token());
+        assert!(!api(403, "token does not exist: ACL not found").is_unknown_token());
     }
 
     #[test]

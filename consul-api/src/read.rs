@@ -102,7 +102,7 @@ impl<T> Read<T> {
 
     /// Asks for the members of a sameness group. Enterprise.
     pub fn sameness_group(self, name: impl Into<String>) -> Self {
-        self.map_request(|request| request.set_query("sg", name))
+        self.map_request(|request| request.set_query("sameness-group", name))
     }
 
     /// Keeps what matches an expression of Consul's filter language, as `Service.Meta.version == "2"`. Evaluated by Consul.
@@ -120,9 +120,12 @@ impl<T> Read<T> {
         self.consistency("stale")
     }
 
-    /// Has the leader ask a quorum whether it still leads: the most current, the slowest.
+    /// Has the leader ask a quorum whether it still leads: the most current, the slowest. In the place of [`cached`](Self::cached).
     pub fn consistent(self) -> Self {
-        self.consistency("consistent")
+        self.consistency("consistent").map_request(|request| {
+            request.remove_query("cached");
+            request.remove_header(&header::CACHE_CONTROL);
+        })
     }
 
     /// Has the leader answer, also where the agent is configured to make such reads stale.
@@ -130,20 +133,27 @@ impl<T> Read<T> {
         self.consistency("leader")
     }
 
-    /// Lets the agent answer from its cache, where the endpoint has one. Not together with [`consistent`](Self::consistent).
+    /// Lets the agent answer from its cache, where the endpoint has one. In the place of [`consistent`](Self::consistent).
     pub fn cached(self) -> Self {
-        self.map_request(|request| request.set_query("cached", ""))
+        self.map_request(|request| {
+            request.remove_query("consistent");
+            request.set_query("cached", "");
+        })
     }
 
-    /// With [`cached`](Self::cached): how old the cached value may be, and how much older still while the servers are away.
-    /// Both count in whole seconds.
-    pub fn cache_control(self, max_age: Duration, stale_if_error: Option<Duration>) -> Self {
-        let mut text = format!("max-age={}", max_age.as_secs());
-        if let Some(duration) = stale_if_error {
-            text.push_str(&format!(", stale-if-error={}", duration.as_secs()));
-        }
-        self.map_request(|request| {
-            if let Ok(value) = HeaderValue::from_str(&text) {
+    /// Lets the agent answer from its cache, and says how old the value may be, and how old while the servers are away. Both count in
+    /// whole seconds, rounded down.
+    pub fn cached_within(
+        self,
+        max_age: Option<Duration>,
+        stale_if_error: Option<Duration>,
+    ) -> Self {
+        let limits: Vec<String> = [("max-age", max_age), ("stale-if-error", stale_if_error)]
+            .into_iter()
+            .filter_map(|(name, limit)| limit.map(|limit| format!("{name}={}", limit.as_secs())))
+            .collect();
+        self.cached().map_request(|request| {
+            if let Ok(value) = HeaderValue::from_str(&limits.join(", ")) {
                 request.set_header(header::CACHE_CONTROL, value);
             }
         })

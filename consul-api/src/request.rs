@@ -259,6 +259,10 @@ impl<T> Request<T> {
         self.headers.insert(name, value);
     }
 
+    pub(crate) fn remove_header(&mut self, name: &HeaderName) {
+        self.headers.remove(name);
+    }
+
     /// Notes why this call cannot be sent; the first reason stays.
     pub(crate) fn refuse(&mut self, why: String) {
         self.invalid.get_or_insert(why);
@@ -412,8 +416,9 @@ impl<T> Request<T> {
             Some(Cursor::Hash(hash)) => add("hash", hash),
             None => {}
         }
-        if let Some(wait) = self.wait {
-            add("wait", &format!("{}ms", wait.as_millis()));
+        if let Some(wait) = self.wait.filter(|wait| !wait.is_zero()) {
+            // Below a millisecond it would read as "not set", which is minutes.
+            add("wait", &format!("{}ms", wait.as_millis().max(1)));
         }
         text
     }

@@ -61,21 +61,23 @@ macro_rules! words {
     (
         $(#[$meta:meta])*
         pub enum $name:ident {
-            $(#[$first_meta:meta])* $first:ident = $first_word:literal,
             $($(#[$variant_meta:meta])* $variant:ident = $word:literal,)*
         }
     ) => {
         $(#[$meta])*
-        #[derive(Clone, Debug, Default, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
+        #[derive(Clone, Debug, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
         #[serde(from = "String", into = "String")]
         #[non_exhaustive]
         pub enum $name {
-            $(#[$first_meta])*
-            #[default]
-            $first,
             $($(#[$variant_meta])* $variant,)*
-            /// A word this crate does not know.
+            /// A word this crate does not know; empty: none was said.
             Other(String),
+        }
+
+        impl Default for $name {
+            fn default() -> Self {
+                Self::Other(String::new())
+            }
         }
 
         impl $name {
@@ -83,7 +85,6 @@ macro_rules! words {
             #[must_use]
             pub fn as_str(&self) -> &str {
                 match self {
-                    Self::$first => $first_word,
                     $(Self::$variant => $word,)*
                     Self::Other(word) => word,
                 }
@@ -93,7 +94,6 @@ macro_rules! words {
         impl From<String> for $name {
             fn from(word: String) -> Self {
                 match word.as_str() {
-                    $first_word => Self::$first,
                     $($word => Self::$variant,)*
                     _ => Self::Other(word),
                 }

@@ -156,7 +156,7 @@ impl FromStr for Address {
             Some(at) => rest.split_at(at),
             None => (rest, ""),
         };
-        if path.contains(['?', '#']) {
+        if rest.contains(['?', '#']) {
             return Err(invalid(
                 text,
                 "a query or fragment does not belong into the address",

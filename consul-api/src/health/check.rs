@@ -104,6 +104,8 @@ wire! {
         /// The name of a service of the operating system.
         #[serde(rename = "OSService")]
         pub os_service: String,
+        /// The name of a session.
+        pub session_name: String,
         /// How often it runs.
         pub interval: GoDuration,
         /// How long a run may take.
