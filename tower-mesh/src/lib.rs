@@ -1,9 +1,16 @@
 //! Under construction.
 
 pub mod authorize;
+mod balance;
+mod body;
+mod cluster;
+mod endpoint;
 mod error;
 mod grpc;
+mod pool;
+pub mod resolve;
 pub mod serve;
 
+pub use body::Body;
 pub use consul_connect::Peer;
 pub use error::{Error, ErrorKind};

@@ -1,0 +1,140 @@
+//! The body of a response, and what ends with it.
+
+use std::{
+    future::Future as _,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll},
+    time::Duration,
+};
+
+use bytes::Bytes;
+use http_body::{Body as _, Frame, SizeHint};
+use hyper::body::Incoming;
+use tokio::time::{Instant, Sleep, sleep_until};
+
+use crate::{
+    endpoint::InFlight,
+    error::{Error, ErrorKind, grpc_failure},
+    pool::Lease,
+};
+
+/// What a response body is read under.
+pub(crate) struct Terms {
+    /// Name of the upstream, for messages.
+    pub(crate) upstream: Arc<str>,
+    /// Longest pause between two frames.
+    pub(crate) idle: Option<Duration>,
+    /// When the whole call must be over: gRPC's deadline, which covers its streams.
+    pub(crate) deadline: Option<Instant>,
+    /// Failures are told as gRPC trailers.
+    pub(crate) grpc: bool,
+}
+
+/// A response body with its share of the connection.
+///
+/// Field order is drop order: the connection is given back after hyper has let go of the body.
+pub(crate) struct Received {
+    incoming: Option<Incoming>,
+    held: Option<(Lease, InFlight)>,
+    terms: Terms,
+    timer: Option<Pin<Box<Sleep>>>,
+}
+
+impl Received {
+    pub(crate) fn new(incoming: Incoming, lease: Lease, load: InFlight, terms: Terms) -> Self {
+        // An empty body is at its end before it is polled.
+        let (incoming, held) = if incoming.is_end_stream() {
+            drop(incoming);
+            drop((lease, load));
+            (None, None)
+        } else {
+            (Some(incoming), Some((lease, load)))
+        };
+        Self { incoming, held, terms, timer: None }
+    }
+
+    pub(super) fn poll_frame(
+        &mut self,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
+        let Some(incoming) = self.incoming.as_mut() else { return Poll::Ready(None) };
+        match Pin::new(&mut *incoming).poll_frame(cx) {
+            Poll::Ready(Some(Ok(frame))) => {
+                if incoming.is_end_stream() {
+                    self.end();
+                } else if let Some(timer) = self.timer.as_mut() {
+                    if let Some(at) = self.terms.next_end() {
+                        timer.as_mut().reset(at);
+                    }
+                }
+                Poll::Ready(Some(Ok(frame)))
+            }
+            Poll::Ready(None) => {
+                self.end();
+                Poll::Ready(None)
+            }
+            Poll::Ready(Some(Err(error))) => {
+                let context = format!("reading a response of `{}`", self.terms.upstream);
+                self.fail(Error::with_source(ErrorKind::Body, context, error))
+            }
+            Poll::Pending => self.poll_timer(cx),
+        }
+    }
+
+    pub(super) fn is_end_stream(&self) -> bool {
+        self.incoming.is_none()
+    }
+
+    pub(super) fn size_hint(&self) -> SizeHint {
+        self.incoming.as_ref().map_or_else(|| SizeHint::with_exact(0), Incoming::size_hint)
+    }
+
+    /// Armed only while a frame is awaited: most bodies have arrived when they are read.
+    fn poll_timer(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
+        if self.timer.is_none() {
+            self.timer = self.terms.next_end().map(|at| Box::pin(sleep_until(at)));
+        }
+        let Some(timer) = self.timer.as_mut() else { return Poll::Pending };
+        std::task::ready!(timer.as_mut().poll(cx));
+        let late = self.terms.deadline.is_some_and(|deadline| Instant::now() >= deadline);
+        let upstream = &self.terms.upstream;
+        let context = match self.terms.idle {
+            Some(idle) if !late => format!("reading a response of `{upstream}`: nothing came for {idle:?}"),
+            _ => format!("reading a response of `{upstream}`: the deadline passed"),
+        };
+        self.fail(Error::new(ErrorKind::Timeout, context))
+    }
+
+    /// Lets go of the connection, after hyper has let go of the body.
+    fn end(&mut self) {
+        self.timer = None;
+        self.incoming = None;
+        self.held = None;
+    }
+
+    fn fail(&mut self, error: Error) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
+        if let Some((_, load)) = self.held.as_mut() {
+            load.failed();
+        }
+        self.end();
+        if self.terms.grpc {
+            // A generated client reads a status from trailers, and calls any other end `Unknown`.
+            let mut trailers = grpc_failure(&error);
+            trailers.remove(http::header::CONTENT_TYPE);
+            return Poll::Ready(Some(Ok(Frame::trailers(trailers))));
+        }
+        Poll::Ready(Some(Err(error)))
+    }
+}
+
+impl Terms {
+    /// When the body has failed if nothing comes from now on.
+    fn next_end(&self) -> Option<Instant> {
+        let idle = self.idle.and_then(|idle| Instant::now().checked_add(idle));
+        match (idle, self.deadline) {
+            (Some(idle), Some(deadline)) => Some(idle.min(deadline)),
+            (idle, deadline) => idle.or(deadline),
+        }
+    }
+}

@@ -1,0 +1,214 @@
+//! The endpoints of one target, and which of them may be used.
+
+mod dialer;
+mod snapshot;
+
+#[cfg(test)]
+mod tests;
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, PoisonError, Weak},
+    time::Duration,
+};
+
+use arc_swap::ArcSwapOption;
+use consul_connect::Address;
+use futures_util::StreamExt as _;
+use tokio::{
+    runtime::Handle,
+    sync::watch,
+    time::{Instant, sleep_until},
+};
+use tokio_util::task::AbortOnDropHandle;
+
+pub(crate) use dialer::Dialer;
+pub(crate) use snapshot::Snapshot;
+
+use crate::{
+    endpoint::Endpoint,
+    error::BoxError,
+    resolve::{Instance, Resolution, Target},
+};
+
+/// For how long instances that only their nodes speak against are used when there are no others.
+pub(crate) const NODE_GRACE: Duration = Duration::from_secs(60);
+
+/// A target with its endpoints. The task that follows the resolver stops with the cluster.
+pub(crate) struct Cluster {
+    target: Target,
+    shared: Arc<Shared>,
+    _following: AbortOnDropHandle<()>,
+}
+
+struct Shared {
+    snapshot: ArcSwapOption<Snapshot>,
+    /// Counts publications and failures, for those who wait for the first.
+    changes: watch::Sender<u64>,
+    /// What the resolver said last, if it was an error.
+    problem: Mutex<Option<Arc<BoxError>>>,
+}
+
+/// Makes the endpoint of an instance.
+pub(crate) type Make = Box<dyn Fn(&Instance) -> Arc<Endpoint> + Send>;
+
+impl Cluster {
+    pub(crate) fn new(
+        runtime: &Handle,
+        upstream: Arc<str>,
+        target: Target,
+        resolution: Resolution,
+        grace: Duration,
+        make: Make,
+    ) -> Self {
+        let shared = Arc::new(Shared {
+            snapshot: ArcSwapOption::empty(),
+            changes: watch::Sender::new(0),
+            problem: Mutex::new(None),
+        });
+        let follower = Follower {
+            upstream,
+            place: target.to_string(),
+            shared: Arc::downgrade(&shared),
+            grace,
+            make,
+            endpoints: HashMap::new(),
+            instances: Vec::new(),
+            resolved_at: Instant::now(),
+            node_failing_since: None,
+        };
+        let following = runtime.spawn(follower.follow(resolution));
+        Self { target, shared, _following: AbortOnDropHandle::new(following) }
+    }
+
+    pub(crate) fn target(&self) -> &Target {
+        &self.target
+    }
+
+    /// The present set, once there was one.
+    pub(crate) fn snapshot(&self) -> arc_swap::Guard<Option<Arc<Snapshot>>> {
+        self.shared.snapshot.load()
+    }
+
+    /// What the resolver said last, if it was an error.
+    pub(crate) fn problem(&self) -> Option<Arc<BoxError>> {
+        self.shared.problem.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    pub(crate) fn changes(&self) -> watch::Receiver<u64> {
+        self.shared.changes.subscribe()
+    }
+}
+
+/// The task of a cluster.
+struct Follower {
+    upstream: Arc<str>,
+    place: String,
+    /// Weak: the task does not keep what its handle owns.
+    shared: Weak<Shared>,
+    grace: Duration,
+    make: Make,
+    /// Every known instance's endpoint, used or not: one that flaps keeps its load and connections.
+    endpoints: HashMap<(String, Address), Arc<Endpoint>>,
+    instances: Vec<Instance>,
+    resolved_at: Instant,
+    node_failing_since: Option<Instant>,
+}
+
+impl Follower {
+    async fn follow(mut self, mut resolution: Resolution) {
+        let mut grace_ends: Option<Instant> = None;
+        loop {
+            let item = tokio::select! {
+                item = resolution.next() => item,
+                () = until(grace_ends) => {
+                    grace_ends = self.publish();
+                    continue;
+                }
+            };
+            match item {
+                Some(Ok(instances)) => {
+                    self.instances = instances;
+                    self.resolved_at = Instant::now();
+                    self.renew_endpoints();
+                    self.report(None);
+                    grace_ends = self.publish();
+                }
+                Some(Err(error)) => {
+                    tracing::debug!(upstream = %self.upstream, %error, "resolving failed");
+                    self.report(Some(error));
+                }
+                None => break,
+            }
+        }
+        // What was resolved last stays; a grace still ends.
+        while grace_ends.is_some() {
+            until(grace_ends).await;
+            grace_ends = self.publish();
+        }
+    }
+
+    fn renew_endpoints(&mut self) {
+        let mut known = HashMap::with_capacity(self.instances.len());
+        for instance in &self.instances {
+            let key = (instance.id.clone(), instance.address.clone());
+            let endpoint = match self.endpoints.remove(&key) {
+                Some(endpoint) => endpoint,
+                None => (self.make)(instance),
+            };
+            known.insert(key, endpoint);
+        }
+        self.endpoints = known;
+    }
+
+    /// Builds the snapshot whole and publishes it once; returns when time alone will change it.
+    fn publish(&mut self) -> Option<Instant> {
+        let now = Instant::now();
+        let (usable, failing_nodes) = snapshot::usable(&self.instances);
+        self.node_failing_since = match (usable.is_empty(), failing_nodes.is_empty()) {
+            (true, false) => Some(self.node_failing_since.unwrap_or(now)),
+            _ => None,
+        };
+        let grace_ends = self.node_failing_since.map(|since| since + self.grace);
+        let in_grace = grace_ends.is_some_and(|end| now < end);
+        let used = if in_grace { failing_nodes } else { usable };
+        let used = used.into_iter().filter_map(|instance| {
+            let endpoint = self.endpoints.get(&(instance.id.clone(), instance.address.clone()))?;
+            Some((Arc::clone(endpoint), instance.weight))
+        });
+        let snapshot = Snapshot::new(
+            &self.upstream,
+            &self.place,
+            used.collect(),
+            &self.instances,
+            in_grace,
+            self.resolved_at,
+        );
+        if in_grace {
+            tracing::warn!(
+                upstream = %self.upstream,
+                "checks of nodes took out every instance; they are still dialled for {:?}",
+                self.grace
+            );
+        }
+        if let Some(shared) = self.shared.upgrade() {
+            shared.snapshot.store(Some(Arc::new(snapshot)));
+            shared.changes.send_modify(|changes| *changes += 1);
+        }
+        grace_ends.filter(|_| in_grace)
+    }
+
+    fn report(&self, problem: Option<BoxError>) {
+        if let Some(shared) = self.shared.upgrade() {
+            *shared.problem.lock().unwrap_or_else(PoisonError::into_inner) = problem.map(Arc::new);
+            shared.changes.send_modify(|changes| *changes += 1);
+        }
+    }
+}
+
+async fn until(at: Option<Instant>) {
+    match at {
+        Some(at) => sleep_until(at).await,
+        None => std::future::pending().await,
+    }
+}

@@ -1,0 +1,108 @@
+//! How the pool of an endpoint makes connections: through the mesh.
+
+use std::sync::Arc;
+
+use consul_connect::{Address, Alpn, ConnectError, ConnectFailure, ConnectionGuard, Connector, Destination};
+
+use crate::{
+    error::{Error, ErrorKind},
+    pool::{Answer, BoxFuture, Closing, Guard, Offer, Open, Opened},
+    resolve::Target,
+};
+
+/// Dials one instance of a target.
+pub(crate) struct Dialer {
+    connector: Connector,
+    target: Target,
+    address: Address,
+    name: Arc<str>,
+}
+
+impl Dialer {
+    /// `name` is how messages call the endpoint.
+    pub(crate) fn new(connector: Connector, target: Target, address: Address, name: Arc<str>) -> Self {
+        Self { connector, target, address, name }
+    }
+
+    /// Whom to dial, and who must answer. Made at each dial: the trust domain may have changed.
+    pub(crate) fn destination(&self) -> Destination {
+        let identity = self.connector.identity().current();
+        let expected = self.target.expected(identity.trust_domain());
+        let destination = Destination::new(self.address.clone(), expected);
+        match &self.target.server_name {
+            Some(name) => destination.with_server_name(name.clone()),
+            None => destination,
+        }
+    }
+}
+
+impl Open for Dialer {
+    fn open(&self, offer: Offer) -> BoxFuture<'static, Result<Opened, Error>> {
+        let connector = self.connector.clone();
+        let protocols: &[&[u8]] = match offer {
+            Offer::Both => &[b"h2", b"http/1.1"],
+            Offer::H2 => &[b"h2"],
+            Offer::Http11 => &[b"http/1.1"],
+        };
+        let destination = self.destination().with_alpn(protocols);
+        let name = Arc::clone(&self.name);
+        Box::pin(async move {
+            let connection =
+                connector.connect(&destination).await.map_err(|error| connect_error(&name, error))?;
+            let answer = match &connection.alpn {
+                None => Answer::Silent,
+                Some(Alpn::H2) => Answer::H2,
+                Some(Alpn::Http11) => Answer::Http11,
+                Some(other) => {
+                    let context = format!("connecting to {name}: it answered the ALPN offer with {other}");
+                    return Err(Error::new(ErrorKind::Connect, context));
+                }
+            };
+            Ok(Opened {
+                io: Box::new(connection.stream),
+                answer,
+                generation: connection.generation,
+                guard: Box::new(Live(connection.guard)),
+            })
+        })
+    }
+
+    fn generation(&self) -> u64 {
+        self.connector.identity().current().generation()
+    }
+
+    fn name(&self) -> &str {
+        &self.name
+    }
+}
+
+/// A refused identity is told apart from an endpoint that cannot be reached.
+pub(crate) fn connect_error(name: &str, error: ConnectError) -> Error {
+    let kind = match error.failure() {
+        ConnectFailure::RefusedByPeer { .. } => ErrorKind::Denied,
+        _ if error.is_identity() => ErrorKind::Identity,
+        _ => ErrorKind::Connect,
+    };
+    Error::with_source(kind, format!("connecting to {name}"), error)
+}
+
+struct Live(ConnectionGuard);
+
+impl Guard for Live {
+    fn closing(&mut self) -> BoxFuture<'_, Closing> {
+        Box::pin(async {
+            match self.0.closing().await {
+                consul_connect::Closing::Drain { reason, .. } => {
+                    tracing::debug!(%reason, "a connection is drained");
+                    Closing::Drain
+                }
+                consul_connect::Closing::Cut { reason } => {
+                    tracing::info!(%reason, "a connection is cut");
+                    Closing::Cut
+                }
+                // What we do not know must not keep a connection.
+                _ => Closing::Cut,
+            }
+        })
+    }
+}

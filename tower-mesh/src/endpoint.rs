@@ -1,0 +1,99 @@
+//! One instance of a target as requests see it: its connections and its load.
+
+use std::{fmt, sync::Arc, time::Duration};
+
+use tokio::time::Instant;
+
+use crate::{
+    balance::Load,
+    pool::{Open, Pool, PoolConfig},
+};
+
+/// A live endpoint. It keeps its identity, and so its load and connections, over all snapshots that
+/// name the same instance.
+pub(crate) struct Endpoint {
+    /// Where it is and which instance it is, for messages and status.
+    name: Arc<str>,
+    pool: Pool,
+    load: Load,
+}
+
+impl Endpoint {
+    pub(crate) fn new(name: Arc<str>, open: Arc<dyn Open>, config: PoolConfig) -> Arc<Self> {
+        Arc::new(Self { name, pool: Pool::new(open, config), load: Load::new() })
+    }
+
+    pub(crate) fn name(&self) -> &str {
+        &self.name
+    }
+
+    pub(crate) fn pool(&self) -> &Pool {
+        &self.pool
+    }
+
+    pub(crate) fn load(&self) -> &Load {
+        &self.load
+    }
+
+    /// Counts one request from now until the guard is dropped.
+    pub(crate) fn begin(self: &Arc<Self>, now: Instant) -> InFlight {
+        self.load.begin();
+        InFlight { endpoint: Arc::clone(self), began: now, outcome: Outcome::Pending }
+    }
+}
+
+impl fmt::Debug for Endpoint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Endpoint").field("name", &self.name).finish_non_exhaustive()
+    }
+}
+
+/// One request, from the pick of its endpoint to the end of its response body.
+pub(crate) struct InFlight {
+    endpoint: Arc<Endpoint>,
+    began: Instant,
+    outcome: Outcome,
+}
+
+#[derive(Clone, Copy, PartialEq)]
+enum Outcome {
+    Pending,
+    Answered,
+    Unsent,
+}
+
+impl InFlight {
+    /// The head of the response is here.
+    pub(crate) fn answered(&mut self) {
+        self.outcome = Outcome::Answered;
+        let now = Instant::now();
+        self.endpoint.load.answered(now, now.saturating_duration_since(self.began));
+    }
+
+    /// The connection or the response broke.
+    pub(crate) fn failed(&mut self) {
+        self.outcome = Outcome::Answered;
+        self.endpoint.load.failed(Instant::now());
+    }
+
+    /// Nothing was sent, and it says nothing about the endpoint.
+    pub(crate) fn unsent(&mut self) {
+        self.outcome = Outcome::Unsent;
+    }
+
+    /// How long ago it began.
+    pub(crate) fn elapsed(&self) -> Duration {
+        self.began.elapsed()
+    }
+}
+
+impl Drop for InFlight {
+    fn drop(&mut self) {
+        self.endpoint.load.end();
+        if self.outcome == Outcome::Pending {
+            // The caller gave up, perhaps because it took too long.
+            let now = Instant::now();
+            self.endpoint.load.abandoned(now, now.saturating_duration_since(self.began));
+        }
+    }
+}

@@ -1,0 +1,175 @@
+//! One connection, and the right to send one request on it.
+
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
+};
+
+use hyper::{
+    body::Incoming,
+    client::conn::{http1, http2},
+};
+use tokio::runtime::Handle;
+
+use super::{Protocol, Shared, failure, open::Answer};
+use crate::body::Body;
+
+/// What is known of one connection.
+pub(super) struct Conn {
+    pub(super) generation: u64,
+    pub(super) protocol: Protocol,
+    /// Streams (h2) or requests (0 or 1) on it now.
+    busy: AtomicUsize,
+    /// How often it was lent.
+    uses: AtomicU64,
+    /// It must not be lent again.
+    retired: AtomicBool,
+}
+
+impl Conn {
+    pub(super) fn new(generation: u64, protocol: Protocol) -> Self {
+        Self { generation, protocol, busy: AtomicUsize::new(0), uses: AtomicU64::new(0), retired: AtomicBool::new(false) }
+    }
+
+    pub(super) fn retire(&self) {
+        self.retired.store(true, Ordering::Release);
+    }
+
+    pub(super) fn busy(&self) -> usize {
+        self.busy.load(Ordering::Acquire)
+    }
+
+    pub(super) fn uses(&self) -> u64 {
+        self.uses.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn is_retired(&self) -> bool {
+        self.retired.load(Ordering::Acquire)
+    }
+}
+
+/// hyper's end of a connection.
+pub(super) enum Sender {
+    H1(http1::SendRequest<Body>),
+    H2(http2::SendRequest<Body>),
+}
+
+/// A connection that was just made.
+pub(super) struct Fresh {
+    pub(super) conn: Arc<Conn>,
+    pub(super) sender: Sender,
+    pub(super) answer: Answer,
+}
+
+/// The right to send one request on one connection; given back when dropped.
+///
+/// Dropped with a request unanswered, it closes an HTTP/1.1 connection and resets an h2 stream:
+/// hyper does both when the future of the response is dropped.
+pub(crate) struct Lease {
+    shared: Arc<Shared>,
+    conn: Arc<Conn>,
+    sender: Option<Sender>,
+    reused: bool,
+}
+
+/// Why a request was not answered.
+pub(crate) enum SendError {
+    /// Not a byte of it was written: here it is again.
+    NotSent(http::Request<Body>, hyper::Error),
+    /// It was written, in part or whole, and its fate is unknown.
+    Sent(hyper::Error),
+}
+
+impl Lease {
+    /// Counts the connection as busy with one more.
+    pub(super) fn new(shared: &Arc<Shared>, conn: Arc<Conn>, sender: Sender) -> Self {
+        conn.busy.fetch_add(1, Ordering::AcqRel);
+        let reused = conn.uses.fetch_add(1, Ordering::Relaxed) > 0;
+        Self { shared: Arc::clone(shared), conn, sender: Some(sender), reused }
+    }
+
+    pub(super) fn generation(&self) -> u64 {
+        self.conn.generation
+    }
+
+    pub(crate) fn protocol(&self) -> Protocol {
+        self.conn.protocol
+    }
+
+    /// Whether something was sent on the connection before. A failure of a fresh one is no race
+    /// with the peer closing an idle connection.
+    pub(crate) fn reused(&self) -> bool {
+        self.reused
+    }
+
+    /// After an upgrade the connection is not HTTP any more.
+    pub(crate) fn upgraded(&mut self) {
+        self.conn.retire();
+    }
+
+    /// Sends the request and waits for the head of the response. The lease must be kept until the
+    /// end of its body.
+    pub(crate) async fn send(
+        &mut self,
+        request: http::Request<Body>,
+    ) -> Result<http::Response<Incoming>, SendError> {
+        let answer = match self.sender.as_mut() {
+            Some(Sender::H1(sender)) => sender.try_send_request(request).await,
+            Some(Sender::H2(sender)) => sender.try_send_request(request).await,
+            None => unreachable!("only drop takes the sender"),
+        };
+        answer.map_err(|mut error| {
+            let message = error.take_message();
+            let error = error.into_error();
+            // The request may learn of the end of its connection before the pool does. The reset
+            // of one stream says nothing about the others.
+            if !failure::is_stream_reset(&error) {
+                self.conn.retire();
+            }
+            match message {
+                Some(request) => SendError::NotSent(request, error),
+                None => SendError::Sent(error),
+            }
+        })
+    }
+}
+
+impl Drop for Lease {
+    fn drop(&mut self) {
+        self.conn.busy.fetch_sub(1, Ordering::AcqRel);
+        match self.sender.take() {
+            Some(Sender::H1(mut sender)) => {
+                if self.conn.is_retired() || sender.is_closed() {
+                    self.shared.left(None);
+                } else if sender.is_ready() {
+                    self.shared.left(Some((sender, Arc::clone(&self.conn))));
+                } else if let Ok(runtime) = Handle::try_current() {
+                    // hyper is still reading the end of a body that nobody wanted whole. A body may
+                    // also be dropped outside the runtime: then the connection is just closed.
+                    let (shared, conn) = (Arc::clone(&self.shared), Arc::clone(&self.conn));
+                    let back = async move {
+                        let back = sender.ready().await.is_ok().then_some((sender, conn));
+                        shared.left(back);
+                    };
+                    self.shared.update(|state| state.adopt(&runtime, back));
+                }
+            }
+            Some(Sender::H2(_)) => self.shared.left(None),
+            None => {}
+        }
+    }
+}
+
+impl Shared {
+    /// A request has ended: its HTTP/1.1 connection, or the room on its h2 connection, is free.
+    fn left(self: &Arc<Self>, back: Option<(http1::SendRequest<Body>, Arc<Conn>)>) {
+        if let Some((sender, conn)) = back {
+            self.update(|state| state.put(self, sender, conn));
+        } else if self.has_waiters() {
+            self.update(|state| {
+                state.serve(self);
+                state.plan(self);
+            });
+        }
+    }
+}

@@ -1,0 +1,187 @@
+//! HTTP on a fresh connection: which version, and with what settings.
+
+use std::{
+    convert::Infallible,
+    future::Future,
+    pin::Pin,
+    sync::{Arc, OnceLock},
+    task,
+};
+
+use hyper::client::conn::{http1, http2};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::{
+    io::{AsyncRead, AsyncWrite, ReadBuf},
+    sync::oneshot,
+    task::AbortHandle,
+};
+
+use super::{
+    Shared,
+    connection::{Conn, Fresh, Sender},
+    keeper,
+    open::{Answer, BoxIo},
+    state::Dial,
+};
+use crate::error::{Error, ErrorKind};
+
+/// A version of HTTP on the wire.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Protocol {
+    Http1,
+    Http2,
+}
+
+/// What a request can be sent on.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Want {
+    Any,
+    /// Upgrades exist in HTTP/1.1 only.
+    Http1,
+    /// gRPC, and whoever asked for the version.
+    Http2,
+}
+
+impl Want {
+    pub(crate) fn accepts(self, protocol: Protocol) -> bool {
+        match self {
+            Self::Any => true,
+            Self::Http1 => protocol == Protocol::Http1,
+            Self::Http2 => protocol == Protocol::Http2,
+        }
+    }
+}
+
+/// Dials, settles the protocol, and starts the connection's tasks.
+pub(super) async fn establish(shared: &Arc<Shared>, dial: Dial) -> Result<Fresh, Error> {
+    let opened = shared.open.open(dial.offer).await?;
+    let protocol = match opened.answer {
+        Answer::H2 => Protocol::Http2,
+        Answer::Http11 => Protocol::Http1,
+        Answer::Silent => dial.silent,
+    };
+    let (gone, io_gone) = oneshot::channel();
+    let io = TokioIo::new(Tracked { io: opened.io, _gone: gone });
+    let conn = Arc::new(Conn::new(opened.generation, protocol));
+    let failed = |source: hyper::Error| {
+        let context = format!("starting HTTP on a connection to {}", shared.open.name());
+        Error::with_source(ErrorKind::Connect, context, source)
+    };
+
+    // The tasks spawned here end by themselves, because they run only while their stream and a sender
+    // live; the keeper, which ends with the stream, aborts them when the connection is cut.
+    let (sender, aborts) = match protocol {
+        Protocol::Http1 => {
+            let (mut sender, connection) =
+                http1::Builder::new().handshake(io).await.map_err(failed)?;
+            let task = tokio::spawn(async move {
+                if let Err(error) = connection.with_upgrades().await {
+                    tracing::debug!(%error, "an HTTP/1.1 connection ended");
+                }
+            });
+            // A sender is only ready once its task has run, and only ready ones are lent.
+            sender.ready().await.map_err(failed)?;
+            (Sender::H1(sender), [Some(task.abort_handle()), None])
+        }
+        Protocol::Http2 => {
+            let executor = Executor::default();
+            let (sender, connection) = http2::Builder::new(executor.clone())
+                .timer(TokioTimer::new())
+                .keep_alive_interval(shared.config.keep_alive_interval)
+                .keep_alive_timeout(shared.config.keep_alive_timeout)
+                .initial_stream_window_size(STREAM_WINDOW)
+                .initial_connection_window_size(CONNECTION_WINDOW)
+                .handshake(io)
+                .await
+                .map_err(failed)?;
+            let task = tokio::spawn(async move {
+                if let Err(error) = connection.await {
+                    tracing::debug!(%error, "an h2 connection ended");
+                }
+            });
+            (Sender::H2(sender), [Some(task.abort_handle()), executor.first()])
+        }
+    };
+    keeper::start(shared, &conn, opened.guard, io_gone, aborts);
+    Ok(Fresh { conn, sender, answer: opened.answer })
+}
+
+/// Flow-control windows: a megabyte in flight per stream is 1 Gbit/s at 8 ms.
+const STREAM_WINDOW: u32 = 1024 * 1024;
+const CONNECTION_WINDOW: u32 = 4 * 1024 * 1024;
+
+/// The stream, and word of its end: also after an upgrade took it out of HTTP.
+struct Tracked {
+    io: BoxIo,
+    _gone: oneshot::Sender<Infallible>,
+}
+
+impl AsyncRead for Tracked {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut task::Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> task::Poll<std::io::Result<()>> {
+        Pin::new(&mut self.io).poll_read(cx, buf)
+    }
+}
+
+impl AsyncWrite for Tracked {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut task::Context<'_>,
+        buf: &[u8],
+    ) -> task::Poll<std::io::Result<usize>> {
+        Pin::new(&mut self.io).poll_write(cx, buf)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut task::Context<'_>,
+        bufs: &[std::io::IoSlice<'_>],
+    ) -> task::Poll<std::io::Result<usize>> {
+        Pin::new(&mut self.io).poll_write_vectored(cx, bufs)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.io.is_write_vectored()
+    }
+
+    fn poll_flush(
+        mut self: Pin<&mut Self>,
+        cx: &mut task::Context<'_>,
+    ) -> task::Poll<std::io::Result<()>> {
+        Pin::new(&mut self.io).poll_flush(cx)
+    }
+
+    fn poll_shutdown(
+        mut self: Pin<&mut Self>,
+        cx: &mut task::Context<'_>,
+    ) -> task::Poll<std::io::Result<()>> {
+        Pin::new(&mut self.io).poll_shutdown(cx)
+    }
+}
+
+/// Spawns hyper's h2 tasks and remembers the first.
+///
+/// Dropping hyper's h2 `Connection` future does not stop the connection: the task that owns the
+/// stream is another one, given to the executor during the handshake, before any other. Aborting
+/// that one ends the connection and every stream on it.
+#[derive(Clone, Default)]
+struct Executor(Arc<OnceLock<AbortHandle>>);
+
+impl Executor {
+    fn first(&self) -> Option<AbortHandle> {
+        self.0.get().cloned()
+    }
+}
+
+impl<F> hyper::rt::Executor<F> for Executor
+where
+    F: Future<Output = ()> + Send + 'static,
+{
+    fn execute(&self, future: F) {
+        let task = tokio::spawn(future);
+        self.0.get_or_init(|| task.abort_handle());
+    }
+}
