@@ -22,7 +22,7 @@ use tokio::{
 };
 use tokio_util::task::AbortOnDropHandle;
 
-pub(crate) use dialer::Dialer;
+pub(crate) use dialer::{Dialer, connect_error, destination};
 pub(crate) use snapshot::Snapshot;
 
 use crate::{
@@ -36,7 +36,7 @@ pub(crate) const NODE_GRACE: Duration = Duration::from_secs(60);
 
 /// A target with its endpoints. The task that follows the resolver stops with the cluster.
 pub(crate) struct Cluster {
-    target: Target,
+    target: Arc<Target>,
     shared: Arc<Shared>,
     _following: AbortOnDropHandle<()>,
 }
@@ -61,6 +61,7 @@ impl Cluster {
         grace: Duration,
         make: Make,
     ) -> Self {
+        let target = Arc::new(target);
         let shared = Arc::new(Shared {
             snapshot: ArcSwapOption::empty(),
             changes: watch::Sender::new(0),
@@ -68,7 +69,7 @@ impl Cluster {
         });
         let follower = Follower {
             upstream,
-            place: target.to_string(),
+            target: Arc::clone(&target),
             shared: Arc::downgrade(&shared),
             grace,
             make,
@@ -103,7 +104,7 @@ impl Cluster {
 /// The task of a cluster.
 struct Follower {
     upstream: Arc<str>,
-    place: String,
+    target: Arc<Target>,
     /// Weak: the task does not keep what its handle owns.
     shared: Weak<Shared>,
     grace: Duration,
@@ -178,7 +179,7 @@ impl Follower {
         });
         let snapshot = Snapshot::new(
             &self.upstream,
-            &self.place,
+            &self.target,
             used.collect(),
             &self.instances,
             in_grace,

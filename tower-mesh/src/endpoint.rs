@@ -1,7 +1,8 @@
 //! One instance of a target as requests see it: its connections and its load.
 
-use std::{fmt, sync::Arc, time::Duration};
+use std::{fmt, sync::Arc};
 
+use consul_connect::Address;
 use tokio::time::Instant;
 
 use crate::{
@@ -14,17 +15,27 @@ use crate::{
 pub(crate) struct Endpoint {
     /// Where it is and which instance it is, for messages and status.
     name: Arc<str>,
+    address: Address,
     pool: Pool,
     load: Load,
 }
 
 impl Endpoint {
-    pub(crate) fn new(name: Arc<str>, open: Arc<dyn Open>, config: PoolConfig) -> Arc<Self> {
-        Arc::new(Self { name, pool: Pool::new(open, config), load: Load::new() })
+    pub(crate) fn new(
+        name: Arc<str>,
+        address: Address,
+        open: Arc<dyn Open>,
+        config: PoolConfig,
+    ) -> Arc<Self> {
+        Arc::new(Self { name, address, pool: Pool::new(open, config), load: Load::new() })
     }
 
     pub(crate) fn name(&self) -> &str {
         &self.name
+    }
+
+    pub(crate) fn address(&self) -> &Address {
+        &self.address
     }
 
     pub(crate) fn pool(&self) -> &Pool {
@@ -79,11 +90,6 @@ impl InFlight {
     /// Nothing was sent, and it says nothing about the endpoint.
     pub(crate) fn unsent(&mut self) {
         self.outcome = Outcome::Unsent;
-    }
-
-    /// How long ago it began.
-    pub(crate) fn elapsed(&self) -> Duration {
-        self.began.elapsed()
     }
 }
 

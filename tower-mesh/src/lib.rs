@@ -10,7 +10,9 @@ mod grpc;
 mod pool;
 pub mod resolve;
 pub mod serve;
+mod upstream;
 
 pub use body::Body;
 pub use consul_connect::Peer;
 pub use error::{Error, ErrorKind};
+pub use upstream::{EndpointStatus, UpstreamRef, UpstreamStatus};

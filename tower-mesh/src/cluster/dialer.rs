@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use consul_connect::{Address, Alpn, ConnectError, ConnectFailure, ConnectionGuard, Connector, Destination};
+use consul_connect::{Address, Alpn, ConnectError, ConnectFailure, ConnectionGuard, Connector, Destination, Identity};
 
 use crate::{
     error::{Error, ErrorKind},
@@ -23,16 +23,15 @@ impl Dialer {
     pub(crate) fn new(connector: Connector, target: Target, address: Address, name: Arc<str>) -> Self {
         Self { connector, target, address, name }
     }
+}
 
-    /// Whom to dial, and who must answer. Made at each dial: the trust domain may have changed.
-    pub(crate) fn destination(&self) -> Destination {
-        let identity = self.connector.identity().current();
-        let expected = self.target.expected(identity.trust_domain());
-        let destination = Destination::new(self.address.clone(), expected);
-        match &self.target.server_name {
-            Some(name) => destination.with_server_name(name.clone()),
-            None => destination,
-        }
+/// Whom to dial, and who must answer. Made at each dial: the trust domain may have changed.
+pub(crate) fn destination(identity: &Identity, target: &Target, address: &Address) -> Destination {
+    let expected = target.expected(identity.current().trust_domain());
+    let destination = Destination::new(address.clone(), expected);
+    match &target.server_name {
+        Some(name) => destination.with_server_name(name.clone()),
+        None => destination,
     }
 }
 
@@ -44,7 +43,8 @@ impl Open for Dialer {
             Offer::H2 => &[b"h2"],
             Offer::Http11 => &[b"http/1.1"],
         };
-        let destination = self.destination().with_alpn(protocols);
+        let destination = destination(connector.identity(), &self.target, &self.address);
+        let destination = destination.with_alpn(protocols);
         let name = Arc::clone(&self.name);
         Box::pin(async move {
             let connection =

@@ -8,7 +8,7 @@ use crate::{
     balance::{self, Sampler},
     endpoint::Endpoint,
     error::{Error, ErrorKind},
-    resolve::{Instance, Readiness},
+    resolve::{Instance, Readiness, Target},
 };
 
 /// The endpoints that may be used, and what to say when there is none.
@@ -17,6 +17,7 @@ pub(crate) struct Snapshot {
     /// Weight over the mean of all weights, by endpoint.
     relative: Box<[f64]>,
     sampler: Sampler,
+    target: Arc<Target>,
     known: usize,
     out: Vec<(String, String)>,
     in_grace: bool,
@@ -38,7 +39,7 @@ pub(super) fn usable(instances: &[Instance]) -> (Vec<&Instance>, Vec<&Instance>)
 impl Snapshot {
     pub(super) fn new(
         upstream: &str,
-        place: &str,
+        target: &Arc<Target>,
         used: Vec<(Arc<Endpoint>, u16)>,
         instances: &[Instance],
         in_grace: bool,
@@ -58,11 +59,12 @@ impl Snapshot {
             relative: weights.iter().map(|weight| f64::from(*weight) / mean).collect(),
             sampler: Sampler::new(&weights),
             endpoints: used.into_iter().map(|(endpoint, _)| endpoint).collect(),
+            target: Arc::clone(target),
             known: instances.len(),
             out: out.collect(),
             in_grace,
             resolved_at,
-            no_endpoint: no_endpoint(upstream, place, instances),
+            no_endpoint: no_endpoint(upstream, target, instances),
         }
     }
 
@@ -89,6 +91,11 @@ impl Snapshot {
         &self.endpoints
     }
 
+    /// What all of them are instances of.
+    pub(crate) fn target(&self) -> &Target {
+        &self.target
+    }
+
     pub(crate) fn known(&self) -> usize {
         self.known
     }
@@ -113,7 +120,7 @@ impl Snapshot {
 }
 
 /// `no endpoint of `api`: 3 known; 2 critical (check `mem`), 1 in maintenance`.
-fn no_endpoint(upstream: &str, place: &str, instances: &[Instance]) -> Error {
+fn no_endpoint(upstream: &str, target: &Target, instances: &[Instance]) -> Error {
     let mut reasons: BTreeMap<&str, usize> = BTreeMap::new();
     for instance in instances {
         if let Readiness::NodeFailing(why) | Readiness::Out(why) = &instance.readiness {
@@ -121,7 +128,7 @@ fn no_endpoint(upstream: &str, place: &str, instances: &[Instance]) -> Error {
         }
     }
     let context = if instances.is_empty() {
-        format!("no endpoint of `{upstream}`: no instance of {place} is known")
+        format!("no endpoint of `{upstream}`: no instance of {target} is known")
     } else {
         let mut reasons: Vec<_> = reasons.into_iter().collect();
         reasons.sort_by_key(|(_, count)| std::cmp::Reverse(*count));

@@ -29,7 +29,8 @@ fn cluster() -> (Cluster, Feed) {
         items.recv().await.map(|item| (item, items))
     });
     let make: Make = Box::new(|instance| {
-        Endpoint::new(instance.id.as_str().into(), Arc::new(Nowhere), PoolConfig::default())
+        let address = instance.address.clone();
+        Endpoint::new(instance.id.as_str().into(), address, Arc::new(Nowhere), PoolConfig::default())
     });
     let target = Target::new("api".parse().expect("a name"), "dc1");
     let cluster = Cluster::new(

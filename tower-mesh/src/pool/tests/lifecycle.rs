@@ -169,7 +169,8 @@ async fn a_peer_that_died_is_found_by_its_silence() {
             "a dead peer"
         }
     }
-    let endpoint = crate::endpoint::Endpoint::new("dead".into(), Arc::new(Dead(Default::default())), config);
+    let address = consul_connect::Address::new("127.0.0.1", 1);
+    let endpoint = crate::endpoint::Endpoint::new("dead".into(), address, Arc::new(Dead(Default::default())), config);
     let request = http::Request::get("http://dead/").body(crate::body::Body::empty()).unwrap();
     let began = tokio::time::Instant::now();
     let error = super::peer::exchange(&endpoint, Want::Any, request).await.expect_err("silence");

@@ -204,7 +204,9 @@ impl World {
             streams: Mutex::default(),
             connections: Mutex::default(),
         });
-        let endpoint = Endpoint::new("the peer".into(), Arc::new(Opener(Arc::clone(&peer))), config);
+        let opener = Arc::new(Opener(Arc::clone(&peer)));
+        let address = consul_connect::Address::new("127.0.0.1", 1);
+        let endpoint = Endpoint::new("the peer".into(), address, opener, config);
         Self { peer, endpoint }
     }
 

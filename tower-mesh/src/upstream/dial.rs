@@ -1,0 +1,63 @@
+//! A byte stream to an upstream.
+
+use std::{sync::Arc, time::Duration};
+
+use consul_connect::Connection;
+use tokio::time::{Instant, timeout};
+
+use super::{Context, UpstreamRef};
+use crate::{
+    balance::random,
+    cluster::{connect_error, destination},
+    error::Error,
+};
+
+/// Endpoints that are tried before the caller is told.
+const TRIES: usize = 3;
+
+/// How long the first call may wait for Consul to say where the upstream is.
+const FIRST_ANSWER: Duration = Duration::from_secs(15);
+
+/// Connects to an endpoint of the upstream, without ALPN. An endpoint that cannot be reached costs
+/// nothing that another could not still do, so up to three are tried.
+///
+/// # Errors
+///
+/// `NoEndpoints`; `Connect`, `Denied` or `Identity` of the last endpoint tried; `Timeout` or
+/// `Consul` if where it is cannot be learnt.
+///
+/// # Cancel safety
+///
+/// Dropping the future closes what was opened.
+pub(crate) async fn connect_stream(
+    context: &Arc<Context>,
+    reference: &UpstreamRef,
+) -> Result<Connection, Error> {
+    let upstream = context.upstream(reference);
+    let snapshot = match upstream.now() {
+        Some(snapshot) => snapshot,
+        None => match timeout(FIRST_ANSWER, upstream.ready()).await {
+            Ok(ready) => ready?,
+            Err(_elapsed) => return Err(upstream.unknown(FIRST_ANSWER)),
+        },
+    };
+    let mut tried = Vec::new();
+    let mut last = None;
+    for _ in 0..TRIES {
+        let Some(endpoint) = snapshot.pick(random(), Instant::now(), &tried) else { break };
+        let destination = destination(context.identity(), snapshot.target(), endpoint.address());
+        let mut load = endpoint.begin(Instant::now());
+        match context.connector().connect(&destination).await {
+            Ok(connection) => {
+                load.answered();
+                return Ok(connection);
+            }
+            Err(error) => {
+                load.failed();
+                last = Some(connect_error(endpoint.name(), error));
+                tried.push(Arc::clone(endpoint));
+            }
+        }
+    }
+    Err(last.unwrap_or_else(|| snapshot.no_endpoint()))
+}

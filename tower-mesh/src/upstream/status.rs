@@ -1,0 +1,68 @@
+//! What is known of an upstream, for people and health pages.
+
+use std::time::Duration;
+
+use super::Upstream;
+
+/// What is known of an upstream now: see [`Client::status`](crate::Client::status).
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct UpstreamStatus {
+    /// As it was asked for.
+    pub name: String,
+    /// Where its discovery chain leads: service, datacenter and filter. `None` until that is known.
+    pub target: Option<String>,
+    /// What Consul calls its protocol: `tcp`, `http`, `http2` or `grpc`; empty without Consul.
+    pub protocol: String,
+    /// How many instances are known, usable or not.
+    pub known: usize,
+    /// Those that requests go to.
+    pub usable: Vec<EndpointStatus>,
+    /// Those that are not ready, and why.
+    pub out: Vec<(String, String)>,
+    /// Whether instances are used although the checks of their nodes fail, because that took out
+    /// every one.
+    pub in_grace: bool,
+    /// How long ago the set of instances last changed or was confirmed anew.
+    pub age: Option<Duration>,
+    /// What is wrong with finding it. What was known before stays in use.
+    pub problem: Option<String>,
+    /// What its discovery chain asks for and this client does not do.
+    pub notes: Vec<String>,
+}
+
+/// One endpoint in use.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct EndpointStatus {
+    /// Where it is.
+    pub name: String,
+    /// Requests it has not finished answering.
+    pub in_flight: u32,
+    /// Open connections to it.
+    pub connections: usize,
+}
+
+pub(super) fn of(upstream: &Upstream) -> UpstreamStatus {
+    let route = upstream.shared.route.load_full();
+    let snapshot = route.as_ref().and_then(|route| route.cluster.snapshot().as_ref().cloned());
+    let usable = snapshot.iter().flat_map(|snapshot| snapshot.endpoints()).map(|endpoint| {
+        EndpointStatus {
+            name: endpoint.name().to_owned(),
+            in_flight: endpoint.load().in_flight(),
+            connections: endpoint.pool().connections(),
+        }
+    });
+    UpstreamStatus {
+        name: upstream.name.to_string(),
+        target: route.as_ref().map(|route| route.cluster.target().to_string()),
+        protocol: route.as_ref().map(|route| route.protocol.clone()).unwrap_or_default(),
+        known: snapshot.as_ref().map_or(0, |snapshot| snapshot.known()),
+        usable: usable.collect(),
+        out: snapshot.as_ref().map(|snapshot| snapshot.out().to_vec()).unwrap_or_default(),
+        in_grace: snapshot.as_ref().is_some_and(|snapshot| snapshot.in_grace()),
+        age: snapshot.as_ref().map(|snapshot| snapshot.resolved_at().elapsed()),
+        problem: upstream.problem().map(|problem| format!("{problem:?}")),
+        notes: route.as_ref().map(|route| route.notes.clone()).unwrap_or_default(),
+    }
+}
