@@ -3,6 +3,7 @@
 pub mod authorize;
 mod balance;
 mod body;
+mod client;
 mod cluster;
 mod endpoint;
 mod error;
@@ -13,6 +14,7 @@ pub mod serve;
 mod upstream;
 
 pub use body::Body;
+pub use client::{Client, RequestBuilder, Response, ResponseFuture};
 pub use consul_connect::Peer;
 pub use error::{Error, ErrorKind};
 pub use upstream::{EndpointStatus, UpstreamRef, UpstreamStatus};

@@ -1,0 +1,215 @@
+//! One call: an endpoint, a connection, the request, and what to do when one of them fails.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http::{Request, Response, StatusCode};
+use tokio::time::Instant;
+
+use super::{
+    Limits,
+    deadline::{Limit, Phase, RequestTimeout},
+    head,
+    replay::{self, Fate},
+};
+use crate::{
+    balance::random,
+    body::{Body, Received, Sent, Terms},
+    endpoint::{Endpoint, InFlight},
+    error::{BoxError, Error, ErrorKind, grpc_failure},
+    grpc,
+    pool::{Lease, SendError, Want},
+    upstream::Upstream,
+};
+
+/// Endpoints, or connections of one, that a request is offered to.
+const TRIES: usize = 3;
+
+pub(super) async fn send<B>(
+    upstream: &Arc<Upstream>,
+    limits: Limits,
+    request: Request<B>,
+) -> Result<Response<Body>, Error>
+where
+    B: http_body::Body<Data = Bytes> + Send + 'static,
+    B::Error: Into<BoxError>,
+{
+    let is_grpc = grpc::content_type(request.headers()).is_some();
+    let result = bounded(upstream, limits, request, is_grpc).await;
+    match result {
+        Err(error) if is_grpc => {
+            // A generated client would call any error `Unknown`.
+            let mut response = Response::new(Body::empty());
+            *response.headers_mut() = grpc_failure(&error);
+            response.extensions_mut().insert(error);
+            Ok(response)
+        }
+        result => result,
+    }
+}
+
+async fn bounded<B>(
+    upstream: &Arc<Upstream>,
+    limits: Limits,
+    mut request: Request<B>,
+    is_grpc: bool,
+) -> Result<Response<Body>, Error>
+where
+    B: http_body::Body<Data = Bytes> + Send + 'static,
+    B::Error: Into<BoxError>,
+{
+    let want = head::prepare(&mut request, upstream.name(), upstream.authority())?;
+    let grpc_timeout = is_grpc.then(|| grpc::timeout(request.headers())).flatten();
+    let own = request.extensions_mut().remove::<RequestTimeout>();
+    let limit = Limit::new(own, grpc_timeout, limits.timeout);
+
+    // Only a head limit has to know when a streaming body ends.
+    let streams = matches!(limit, Limit::Head(_)) && !request.body().is_end_stream();
+    let (sent, over) = if streams {
+        let (sent, over) = Sent::channel();
+        (Some(sent), Some(over))
+    } else {
+        (None, None)
+    };
+    let call = Call {
+        upstream,
+        want,
+        phase: &Phase::default(),
+        terms: || Terms {
+            upstream: Arc::clone(upstream.name()),
+            idle: limits.idle,
+            deadline: limit.of_body(),
+            grpc: is_grpc,
+        },
+    };
+    let request = request.map(|body| Body::outgoing(body, sent));
+    tokio::select! {
+        biased;
+        result = call.run(request) => result,
+        () = limit.passed(over, call.phase) => Err(call.late(limit)),
+    }
+}
+
+struct Call<'a, T> {
+    upstream: &'a Arc<Upstream>,
+    want: Want,
+    phase: &'a Phase,
+    terms: T,
+}
+
+/// What came of one try.
+enum Tried {
+    Answered(Response<Body>),
+    /// Nothing was sent: the request may go anywhere.
+    Unsent(Request<Body>, Error),
+    /// It was sent, and may be sent again, as this copy.
+    Again(Request<Body>, Error),
+    Failed(Error),
+}
+
+impl<T: Fn() -> Terms> Call<'_, T> {
+    async fn run(&self, mut request: Request<Body>) -> Result<Response<Body>, Error> {
+        let snapshot = match self.upstream.now() {
+            Some(snapshot) => snapshot,
+            None => self.upstream.ready().await?,
+        };
+        self.phase.set(Phase::CONNECT);
+        let mut tried: Vec<Arc<Endpoint>> = Vec::new();
+        let mut last = None;
+        for _ in 0..TRIES {
+            let now = Instant::now();
+            let Some(endpoint) = snapshot.pick(random(), now, &tried) else { break };
+            let mut load = endpoint.begin(now);
+            let lease = match endpoint.pool().checkout(self.want).await {
+                Ok(lease) => lease,
+                Err(error) => {
+                    if error.kind() == ErrorKind::Protocol {
+                        load.unsent();
+                    } else {
+                        load.failed();
+                    }
+                    tried.push(Arc::clone(endpoint));
+                    last = Some(error);
+                    continue;
+                }
+            };
+            let next = match self.exchange(request, lease, load).await {
+                Tried::Answered(response) => return Ok(response),
+                Tried::Failed(error) => return Err(error),
+                Tried::Unsent(next, error) => {
+                    last = Some(error);
+                    next
+                }
+                Tried::Again(next, error) => {
+                    last = Some(error);
+                    next
+                }
+            };
+            request = next;
+            head::unshape(&mut request, self.upstream.name(), self.upstream.authority())?;
+            // Another endpoint if there is one; else the same with another connection.
+            if snapshot.endpoints().len() > tried.len() + 1 {
+                tried.push(Arc::clone(endpoint));
+            }
+        }
+        Err(last.unwrap_or_else(|| snapshot.no_endpoint()))
+    }
+
+    async fn exchange(
+        &self,
+        mut request: Request<Body>,
+        mut lease: Lease,
+        mut load: InFlight,
+    ) -> Tried {
+        head::shape(&mut request, lease.protocol());
+        let copy = replay::copy(&request, &lease);
+        let method = request.method().clone();
+        self.phase.set(Phase::ANSWER);
+        match lease.send(request).await {
+            Ok(response) => {
+                load.answered();
+                if response.status() == StatusCode::SWITCHING_PROTOCOLS {
+                    lease.upgraded();
+                }
+                let terms = (self.terms)();
+                Tried::Answered(response.map(|incoming| {
+                    Body::received(Received::new(incoming, lease, load, terms))
+                }))
+            }
+            Err(SendError::NotSent(request, source)) => {
+                load.unsent();
+                let context = format!(
+                    "calling `{}`: the connection closed before the request was written",
+                    self.upstream.name()
+                );
+                Tried::Unsent(request, Error::with_source(ErrorKind::NotSent, context, source))
+            }
+            Err(SendError::Sent(source)) => {
+                load.failed();
+                let fate = Fate::of(&source);
+                let context = match fate {
+                    Fate::Refused => "the peer refused the request unread",
+                    Fate::Lost => "the connection was lost before the response began",
+                    Fate::Unknown => "no response came",
+                };
+                let context = format!("calling `{}`: {context}", self.upstream.name());
+                let error = Error::with_source(ErrorKind::Sent, context, source);
+                match copy {
+                    Some(copy) if fate.permits(&method) => Tried::Again(copy, error),
+                    _ => Tried::Failed(error),
+                }
+            }
+        }
+    }
+
+    fn late(&self, limit: Limit) -> Error {
+        let granted = limit.granted();
+        let what = match self.phase.get() {
+            Phase::RESOLVE => return self.upstream.unknown(granted),
+            Phase::CONNECT => "no connection could be made",
+            _ => "no response came",
+        };
+        let context = format!("calling `{}`: {what} within {granted:?}", self.upstream.name());
+        Error::new(ErrorKind::Timeout, context)
+    }
+}
