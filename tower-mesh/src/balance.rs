@@ -26,5 +26,9 @@ pub(crate) fn least_cost(
     cost: impl Fn(usize) -> f64,
 ) -> Option<usize> {
     let (one, other) = sampler.draw_two(bits)?;
-    Some(if one != other && cost(other) < cost(one) { other } else { one })
+    Some(if one != other && cost(other) < cost(one) {
+        other
+    } else {
+        one
+    })
 }

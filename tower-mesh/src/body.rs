@@ -68,7 +68,9 @@ impl Body {
         if let Some(own) = any.downcast_mut::<Option<Self>>() {
             match own.take().unwrap_or_default() {
                 Self(Kind::Stream(stream)) if sent.is_some() => {
-                    return Self(Kind::Stream(Box::pin(outgoing::Outgoing::new(stream, sent))));
+                    return Self(Kind::Stream(Box::pin(outgoing::Outgoing::new(
+                        stream, sent,
+                    ))));
                 }
                 other => return other,
             }
@@ -146,7 +148,11 @@ impl http_body::Body for Body {
 
 impl From<Bytes> for Body {
     fn from(bytes: Bytes) -> Self {
-        if bytes.is_empty() { Self(Kind::Empty) } else { Self(Kind::Full(bytes)) }
+        if bytes.is_empty() {
+            Self(Kind::Empty)
+        } else {
+            Self(Kind::Full(bytes))
+        }
     }
 }
 
@@ -229,7 +235,12 @@ mod tests {
         let body = Body::new(StreamBody::new(futures_util::stream::iter(frames)));
         let error = body.collect().await.expect_err("a failing body");
         assert_eq!(error.kind(), crate::ErrorKind::Body);
-        assert_eq!(std::error::Error::source(&error).expect("a cause").to_string(), "disk");
+        assert_eq!(
+            std::error::Error::source(&error)
+                .expect("a cause")
+                .to_string(),
+            "disk"
+        );
     }
 
     #[test]

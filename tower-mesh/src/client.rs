@@ -80,7 +80,10 @@ impl Client {
     pub(crate) fn new(upstreams: &Arc<Upstreams>, reference: &UpstreamRef) -> Self {
         Self {
             upstream: upstreams.upstream(reference),
-            limits: Limits { timeout: Some(DEFAULT_TIMEOUT), idle: None },
+            limits: Limits {
+                timeout: Some(DEFAULT_TIMEOUT),
+                idle: None,
+            },
         }
     }
 
@@ -91,11 +94,7 @@ impl Client {
     /// # Panics
     ///
     /// Outside a tokio runtime.
-    pub fn with_resolver(
-        identity: Identity,
-        service: ServiceName,
-        resolve: impl Resolve,
-    ) -> Self {
+    pub fn with_resolver(identity: Identity, service: ServiceName, resolve: impl Resolve) -> Self {
         let connector = Connector::new(identity);
         let upstreams =
             Upstreams::new(None, connector, Arc::new(resolve), ContextConfig::default());
@@ -223,7 +222,9 @@ where
 
 impl fmt::Debug for Client {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Client").field("upstream", &self.name()).finish_non_exhaustive()
+        f.debug_struct("Client")
+            .field("upstream", &self.name())
+            .finish_non_exhaustive()
     }
 }
 

@@ -79,7 +79,11 @@ impl Cluster {
             node_failing_since: None,
         };
         let following = runtime.spawn(follower.follow(resolution));
-        Self { target, shared, _following: AbortOnDropHandle::new(following) }
+        Self {
+            target,
+            shared,
+            _following: AbortOnDropHandle::new(following),
+        }
     }
 
     pub(crate) fn target(&self) -> &Target {
@@ -93,7 +97,11 @@ impl Cluster {
 
     /// What the resolver said last, if it was an error.
     pub(crate) fn problem(&self) -> Option<Arc<BoxError>> {
-        self.shared.problem.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.shared
+            .problem
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
     }
 
     pub(crate) fn changes(&self) -> watch::Receiver<u64> {
@@ -174,7 +182,9 @@ impl Follower {
         let in_grace = grace_ends.is_some_and(|end| now < end);
         let used = if in_grace { failing_nodes } else { usable };
         let used = used.into_iter().filter_map(|instance| {
-            let endpoint = self.endpoints.get(&(instance.id.clone(), instance.address.clone()))?;
+            let endpoint = self
+                .endpoints
+                .get(&(instance.id.clone(), instance.address.clone()))?;
             Some((Arc::clone(endpoint), instance.weight))
         });
         let snapshot = Snapshot::new(
@@ -201,7 +211,10 @@ impl Follower {
 
     fn report(&self, problem: Option<BoxError>) {
         if let Some(shared) = self.shared.upgrade() {
-            *shared.problem.lock().unwrap_or_else(PoisonError::into_inner) = problem.map(Arc::new);
+            *shared
+                .problem
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner) = problem.map(Arc::new);
             shared.changes.send_modify(|changes| *changes += 1);
         }
     }

@@ -27,7 +27,12 @@ impl Endpoint {
         open: Arc<dyn Open>,
         config: PoolConfig,
     ) -> Arc<Self> {
-        Arc::new(Self { name, address, pool: Pool::new(open, config), load: Load::new() })
+        Arc::new(Self {
+            name,
+            address,
+            pool: Pool::new(open, config),
+            load: Load::new(),
+        })
     }
 
     pub(crate) fn name(&self) -> &str {
@@ -49,13 +54,19 @@ impl Endpoint {
     /// Counts one request from now until the guard is dropped.
     pub(crate) fn begin(self: &Arc<Self>, now: Instant) -> InFlight {
         self.load.begin();
-        InFlight { endpoint: Arc::clone(self), began: now, outcome: Outcome::Pending }
+        InFlight {
+            endpoint: Arc::clone(self),
+            began: now,
+            outcome: Outcome::Pending,
+        }
     }
 }
 
 impl fmt::Debug for Endpoint {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Endpoint").field("name", &self.name).finish_non_exhaustive()
+        f.debug_struct("Endpoint")
+            .field("name", &self.name)
+            .finish_non_exhaustive()
     }
 }
 
@@ -78,7 +89,9 @@ impl InFlight {
     pub(crate) fn answered(&mut self) {
         self.outcome = Outcome::Answered;
         let now = Instant::now();
-        self.endpoint.load.answered(now, now.saturating_duration_since(self.began));
+        self.endpoint
+            .load
+            .answered(now, now.saturating_duration_since(self.began));
     }
 
     /// The connection or the response broke.
@@ -99,7 +112,9 @@ impl Drop for InFlight {
         if self.outcome == Outcome::Pending {
             // The caller gave up, perhaps because it took too long.
             let now = Instant::now();
-            self.endpoint.load.abandoned(now, now.saturating_duration_since(self.began));
+            self.endpoint
+                .load
+                .abandoned(now, now.saturating_duration_since(self.began));
         }
     }
 }

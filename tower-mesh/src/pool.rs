@@ -146,7 +146,10 @@ impl Pool {
             Checkout::Ready(ready) => ready,
             Checkout::Wait(answer) => answer.await.unwrap_or_else(|_closed| {
                 let name = self.shared.open.name();
-                Err(Error::new(ErrorKind::Connect, format!("connecting to {name}: given up")))
+                Err(Error::new(
+                    ErrorKind::Connect,
+                    format!("connecting to {name}: given up"),
+                ))
             }),
         }
     }
@@ -171,7 +174,9 @@ impl Drop for Pool {
 
 impl std::fmt::Debug for Pool {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Pool").field("connections", &self.connections()).finish_non_exhaustive()
+        f.debug_struct("Pool")
+            .field("connections", &self.connections())
+            .finish_non_exhaustive()
     }
 }
 
@@ -196,7 +201,11 @@ impl Shared {
 
     /// One dial and handshake, and its result to the pool.
     async fn dial(self: Arc<Self>, dial: Dial) {
-        let mut landing = Landing { shared: &self, dial, result: None };
+        let mut landing = Landing {
+            shared: &self,
+            dial,
+            result: None,
+        };
         landing.result = Some(protocol::establish(&self, dial).await);
     }
 }

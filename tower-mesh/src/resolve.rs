@@ -132,7 +132,12 @@ impl Instance {
     /// A ready instance of weight 1 that is known by its address.
     #[must_use]
     pub fn new(address: Address) -> Self {
-        Self { id: address.to_string(), address, weight: 1, readiness: Readiness::Ready }
+        Self {
+            id: address.to_string(),
+            address,
+            weight: 1,
+            readiness: Readiness::Ready,
+        }
     }
 
     /// The same instance known by something else.

@@ -69,7 +69,14 @@ impl Upstream {
 
     /// Where requests go now, if that is known. Never waits.
     pub(crate) fn now(&self) -> Option<Arc<Snapshot>> {
-        self.shared.route.load().as_ref()?.cluster.snapshot().as_ref().map(Arc::clone)
+        self.shared
+            .route
+            .load()
+            .as_ref()?
+            .cluster
+            .snapshot()
+            .as_ref()
+            .map(Arc::clone)
     }
 
     /// Where requests go. Waits for the first answers of Consul, and only for them.
@@ -106,19 +113,31 @@ impl Upstream {
 
     /// Why nothing, or nothing new, is known of this upstream.
     pub(crate) fn problem(&self) -> Option<Error> {
-        let own = self.shared.problem.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let own = self
+            .shared
+            .problem
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone();
         own.or_else(|| {
             let route = self.shared.route.load();
             let route = route.as_ref()?;
             let problem = route.cluster.problem()?;
             let context = format!("finding the instances of `{}`", self.name);
-            Some(Error::with_source(ErrorKind::Consul, context, SharedError(problem)))
+            Some(Error::with_source(
+                ErrorKind::Consul,
+                context,
+                SharedError(problem),
+            ))
         })
     }
 
     /// What to say when [`ready`](Self::ready) took too long.
     pub(crate) fn unknown(&self, waited: Duration) -> Error {
-        let context = format!("calling `{}`: where it is was not known within {waited:?}", self.name);
+        let context = format!(
+            "calling `{}`: where it is was not known within {waited:?}",
+            self.name
+        );
         match self.problem() {
             Some(problem) => Error::with_source(ErrorKind::Timeout, context, problem),
             None => Error::new(ErrorKind::Timeout, context),
@@ -154,7 +173,9 @@ impl Shared {
 
 impl std::fmt::Debug for Upstream {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Upstream").field("name", &self.name).finish_non_exhaustive()
+        f.debug_struct("Upstream")
+            .field("name", &self.name)
+            .finish_non_exhaustive()
     }
 }
 

@@ -91,7 +91,9 @@ impl Load {
 
     /// The average as it was taken, and how long ago that was in nanoseconds.
     fn average(&self, now: Instant) -> (f64, u64) {
-        let age = self.nanos(now).saturating_sub(self.taken.load(Ordering::Relaxed));
+        let age = self
+            .nanos(now)
+            .saturating_sub(self.taken.load(Ordering::Relaxed));
         (f64::from_bits(self.average.load(Ordering::Relaxed)), age)
     }
 

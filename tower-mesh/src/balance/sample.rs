@@ -37,7 +37,11 @@ impl Sampler {
             Self::Weighted(slots) => {
                 let (index, rest) = scale(bits, slots.len() as u32);
                 let slot = slots.get(index)?;
-                Some(if u64::from(rest) < slot.keep { index } else { slot.alias as usize })
+                Some(if u64::from(rest) < slot.keep {
+                    index
+                } else {
+                    slot.alias as usize
+                })
             }
         }
     }
@@ -70,14 +74,24 @@ fn alias_table(weights: &[u32]) -> Box<[Slot]> {
     let total: u128 = weights.iter().map(|weight| u128::from(*weight)).sum();
     let count = weights.len() as u128;
     // Shares are scaled so that a column holds `total`.
-    let mut share: Vec<u128> = weights.iter().map(|weight| u128::from(*weight) * count).collect();
+    let mut share: Vec<u128> = weights
+        .iter()
+        .map(|weight| u128::from(*weight) * count)
+        .collect();
     let (mut small, mut large): (Vec<usize>, Vec<usize>) =
         (0..weights.len()).partition(|index| share[*index] < total);
-    let mut slots: Vec<Slot> =
-        (0..weights.len()).map(|index| Slot { keep: WHOLE, alias: index as u32 }).collect();
+    let mut slots: Vec<Slot> = (0..weights.len())
+        .map(|index| Slot {
+            keep: WHOLE,
+            alias: index as u32,
+        })
+        .collect();
     while let (Some(short), Some(tall)) = (small.pop(), large.last().copied()) {
         let keep = (share[short] * u128::from(WHOLE) + total / 2) / total;
-        slots[short] = Slot { keep: keep as u64, alias: tall as u32 };
+        slots[short] = Slot {
+            keep: keep as u64,
+            alias: tall as u32,
+        };
         share[tall] -= total - share[short];
         if share[tall] < total {
             large.pop();

@@ -71,7 +71,9 @@ fn picks_nothing_from_nothing() {
 #[test]
 fn shares_follow_weights_while_costs_are_equal() {
     let sampler = Sampler::new(&[1, 3]);
-    let heavy = (0..40_000).filter(|_| least_cost(&sampler, random(), |_| 1.0) == Some(1)).count();
+    let heavy = (0..40_000)
+        .filter(|_| least_cost(&sampler, random(), |_| 1.0) == Some(1))
+        .count();
     assert!((29_000..31_000).contains(&heavy), "{heavy} of 40000");
 }
 

@@ -51,14 +51,21 @@ impl Received {
         } else {
             (Some(incoming), Some((lease, load)))
         };
-        Self { incoming, held, terms, timer: None }
+        Self {
+            incoming,
+            held,
+            terms,
+            timer: None,
+        }
     }
 
     pub(super) fn poll_frame(
         &mut self,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
-        let Some(incoming) = self.incoming.as_mut() else { return Poll::Ready(None) };
+        let Some(incoming) = self.incoming.as_mut() else {
+            return Poll::Ready(None);
+        };
         match Pin::new(&mut *incoming).poll_frame(cx) {
             Poll::Ready(Some(Ok(frame))) => {
                 if incoming.is_end_stream() {
@@ -87,7 +94,9 @@ impl Received {
     }
 
     pub(super) fn size_hint(&self) -> SizeHint {
-        self.incoming.as_ref().map_or_else(|| SizeHint::with_exact(0), Incoming::size_hint)
+        self.incoming
+            .as_ref()
+            .map_or_else(|| SizeHint::with_exact(0), Incoming::size_hint)
     }
 
     /// Armed only while a frame is awaited: most bodies have arrived when they are read.
@@ -95,12 +104,19 @@ impl Received {
         if self.timer.is_none() {
             self.timer = self.terms.next_end().map(|at| Box::pin(sleep_until(at)));
         }
-        let Some(timer) = self.timer.as_mut() else { return Poll::Pending };
+        let Some(timer) = self.timer.as_mut() else {
+            return Poll::Pending;
+        };
         std::task::ready!(timer.as_mut().poll(cx));
-        let late = self.terms.deadline.is_some_and(|deadline| Instant::now() >= deadline);
+        let late = self
+            .terms
+            .deadline
+            .is_some_and(|deadline| Instant::now() >= deadline);
         let upstream = &self.terms.upstream;
         let context = match self.terms.idle {
-            Some(idle) if !late => format!("reading a response of `{upstream}`: nothing came for {idle:?}"),
+            Some(idle) if !late => {
+                format!("reading a response of `{upstream}`: nothing came for {idle:?}")
+            }
             _ => format!("reading a response of `{upstream}`: the deadline passed"),
         };
         self.fail(Error::new(ErrorKind::Timeout, context))

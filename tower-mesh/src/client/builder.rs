@@ -27,8 +27,11 @@ pub struct RequestBuilder<'a> {
 }
 
 /// What stays as it is in a query's names and values: RFC 3986's unreserved characters.
-const QUERY: &AsciiSet =
-    &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
+const QUERY: &AsciiSet = &NON_ALPHANUMERIC
+    .remove(b'-')
+    .remove(b'.')
+    .remove(b'_')
+    .remove(b'~');
 
 impl<'a> RequestBuilder<'a> {
     pub(super) fn new(client: &'a Client, method: Method, path: &str) -> Self {
@@ -64,7 +67,8 @@ impl<'a> RequestBuilder<'a> {
 
     /// Adds a name and a value to the query, escaped.
     pub fn query(mut self, name: impl AsRef<str>, value: impl AsRef<str>) -> Self {
-        self.path.push(if self.path.contains('?') { '&' } else { '?' });
+        self.path
+            .push(if self.path.contains('?') { '&' } else { '?' });
         self.path.extend(utf8_percent_encode(name.as_ref(), QUERY));
         self.path.push('=');
         self.path.extend(utf8_percent_encode(value.as_ref(), QUERY));
@@ -110,12 +114,23 @@ impl<'a> RequestBuilder<'a> {
     ///
     /// As [`Client::send`].
     pub async fn send(self) -> Result<Response, Error> {
-        let Self { client, method, path, headers, body, timeout, problem } = self;
+        let Self {
+            client,
+            method,
+            path,
+            headers,
+            body,
+            timeout,
+            problem,
+        } = self;
         if let Some(problem) = problem {
             return Err(problem);
         }
         let uri = Uri::try_from(path.as_str()).map_err(|source| {
-            let context = format!("making a request to `{}`: `{path}` is no path", client.name());
+            let context = format!(
+                "making a request to `{}`: `{path}` is no path",
+                client.name()
+            );
             Error::with_source(ErrorKind::Config, context, source)
         })?;
         let mut request = Request::new(body);
@@ -131,7 +146,10 @@ impl<'a> RequestBuilder<'a> {
     }
 
     fn fail(&mut self, what: &str, source: impl Into<BoxError>) {
-        let context = format!("making a request to `{}`: {what} is not valid", self.client.name());
+        let context = format!(
+            "making a request to `{}`: {what} is not valid",
+            self.client.name()
+        );
         let error = Error::with_source(ErrorKind::Config, context, source);
         self.problem.get_or_insert(error);
     }

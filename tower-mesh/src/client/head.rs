@@ -26,12 +26,13 @@ pub(super) fn prepare<B>(
     authority: &Authority,
 ) -> Result<Want, Error> {
     if request.method() == Method::CONNECT {
-        let context = format!("calling `{upstream}`: a tunnel is no request, connect a byte stream");
+        let context =
+            format!("calling `{upstream}`: a tunnel is no request, connect a byte stream");
         return Err(Error::new(ErrorKind::Config, context));
     }
     let upgrade = is_upgrade(request.headers());
-    let needs_h2 = request.version() == Version::HTTP_2
-        || grpc::content_type(request.headers()).is_some();
+    let needs_h2 =
+        request.version() == Version::HTTP_2 || grpc::content_type(request.headers()).is_some();
     let want = match (needs_h2, upgrade) {
         (true, true) => {
             let context = format!("calling `{upstream}`: h2 has no upgrades");
@@ -63,13 +64,21 @@ pub(super) fn shape(request: &mut Request<Body>, protocol: Protocol) {
 }
 
 /// Undoes [`shape`] for another try.
-pub(super) fn unshape(request: &mut Request<Body>, upstream: &str, authority: &Authority) -> Result<(), Error> {
+pub(super) fn unshape(
+    request: &mut Request<Body>,
+    upstream: &str,
+    authority: &Authority,
+) -> Result<(), Error> {
     complete(request, upstream, authority)
 }
 
 /// Makes the URI absolute. The authority is the request's own, in its URI or as `Host`, or the
 /// upstream's name.
-fn complete<B>(request: &mut Request<B>, upstream: &str, authority: &Authority) -> Result<(), Error> {
+fn complete<B>(
+    request: &mut Request<B>,
+    upstream: &str,
+    authority: &Authority,
+) -> Result<(), Error> {
     let host = request.headers_mut().remove(HOST);
     let mut parts = std::mem::take(request.uri_mut()).into_parts();
     if parts.authority.is_none() {
@@ -77,7 +86,11 @@ fn complete<B>(request: &mut Request<B>, upstream: &str, authority: &Authority) 
         parts.authority = Some(host.unwrap_or_else(|| authority.clone()));
     }
     parts.scheme = Some(Scheme::HTTPS);
-    if parts.path_and_query.as_ref().is_none_or(|path| path.as_str().is_empty()) {
+    if parts
+        .path_and_query
+        .as_ref()
+        .is_none_or(|path| path.as_str().is_empty())
+    {
         parts.path_and_query = Some(root());
     }
     *request.uri_mut() = Uri::from_parts(parts).map_err(|source| {
@@ -99,12 +112,19 @@ fn host_value(authority: &Authority) -> Option<HeaderValue> {
 }
 
 fn is_upgrade(headers: &HeaderMap) -> bool {
-    headers.contains_key(UPGRADE) && connection_tokens(headers).any(|token| token.eq_ignore_ascii_case("upgrade"))
+    headers.contains_key(UPGRADE)
+        && connection_tokens(headers).any(|token| token.eq_ignore_ascii_case("upgrade"))
 }
 
 fn connection_tokens(headers: &HeaderMap) -> impl Iterator<Item = &str> {
-    let values = headers.get_all(CONNECTION).iter().filter_map(|value| value.to_str().ok());
-    values.flat_map(|value| value.split(',')).map(str::trim).filter(|token| !token.is_empty())
+    let values = headers
+        .get_all(CONNECTION)
+        .iter()
+        .filter_map(|value| value.to_str().ok());
+    values
+        .flat_map(|value| value.split(','))
+        .map(str::trim)
+        .filter(|token| !token.is_empty())
 }
 
 /// Takes out what is meant for one connection only (RFC 9110, 7.6.1), and what nobody but a proxy
@@ -119,12 +139,22 @@ fn clean(headers: &mut HeaderMap, upgrade: bool) {
     if !headers.keys().any(suspicious) {
         return;
     }
-    let listed: Vec<HeaderName> =
-        connection_tokens(headers).filter_map(|token| token.parse().ok()).collect();
-    for name in listed.into_iter().filter(|name| *name != UPGRADE && *name != TE) {
+    let listed: Vec<HeaderName> = connection_tokens(headers)
+        .filter_map(|token| token.parse().ok())
+        .collect();
+    for name in listed
+        .into_iter()
+        .filter(|name| *name != UPGRADE && *name != TE)
+    {
         headers.remove(name);
     }
-    for name in [CONNECTION, TRANSFER_ENCODING, KEEP_ALIVE, PROXY_CONNECTION, FORWARDED_CLIENT_CERT] {
+    for name in [
+        CONNECTION,
+        TRANSFER_ENCODING,
+        KEEP_ALIVE,
+        PROXY_CONNECTION,
+        FORWARDED_CLIENT_CERT,
+    ] {
         headers.remove(name);
     }
     let trailers = headers

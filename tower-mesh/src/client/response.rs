@@ -32,7 +32,11 @@ impl Response {
         // The query may hold what does not belong into logs.
         let path = path.split('?').next().unwrap_or_default();
         let origin = format!("{method} {path} on `{}`", client.name());
-        Self { inner, origin, limit: DEFAULT_LIMIT }
+        Self {
+            inner,
+            origin,
+            limit: DEFAULT_LIMIT,
+        }
     }
 
     /// The status.
@@ -69,7 +73,10 @@ impl Response {
     pub fn error_for_status(self) -> Result<Self, Error> {
         let status = self.status();
         if status.is_client_error() || status.is_server_error() {
-            return Err(Error::from_status(status, format!("{}: {status}", self.origin)));
+            return Err(Error::from_status(
+                status,
+                format!("{}: {status}", self.origin),
+            ));
         }
         Ok(self)
     }
@@ -85,10 +92,17 @@ impl Response {
     ///
     /// What was read is lost.
     pub async fn bytes(self) -> Result<Bytes, Error> {
-        let Self { inner, origin, limit } = self;
+        let Self {
+            inner,
+            origin,
+            limit,
+        } = self;
         let mut body = inner.into_body();
         let too_long = || {
-            Error::new(ErrorKind::Body, format!("{origin}: the response is longer than {limit} bytes"))
+            Error::new(
+                ErrorKind::Body,
+                format!("{origin}: the response is longer than {limit} bytes"),
+            )
         };
         let announced = http_body::Body::size_hint(&body).lower();
         if announced > limit as u64 {
@@ -97,7 +111,9 @@ impl Response {
         let mut whole = BytesMut::new();
         let mut first: Option<Bytes> = None;
         while let Some(frame) = body.frame().await {
-            let Ok(data) = frame?.into_data() else { continue };
+            let Ok(data) = frame?.into_data() else {
+                continue;
+            };
             let so_far = first.as_ref().map_or(whole.len(), Bytes::len);
             if so_far + data.len() > limit {
                 return Err(too_long());

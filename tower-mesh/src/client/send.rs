@@ -118,7 +118,9 @@ impl<T: Fn() -> Terms> Call<'_, T> {
         let mut last = None;
         for _ in 0..TRIES {
             let now = Instant::now();
-            let Some(endpoint) = snapshot.pick(random(), now, &tried) else { break };
+            let Some(endpoint) = snapshot.pick(random(), now, &tried) else {
+                break;
+            };
             let mut load = endpoint.begin(now);
             let lease = match endpoint.pool().checkout(self.want).await {
                 Ok(lease) => lease,
@@ -146,7 +148,11 @@ impl<T: Fn() -> Terms> Call<'_, T> {
                 }
             };
             request = next;
-            head::unshape(&mut request, self.upstream.name(), self.upstream.authority())?;
+            head::unshape(
+                &mut request,
+                self.upstream.name(),
+                self.upstream.authority(),
+            )?;
             // Another endpoint if there is one; else the same with another connection.
             if snapshot.endpoints().len() > tried.len() + 1 {
                 tried.push(Arc::clone(endpoint));
@@ -172,9 +178,11 @@ impl<T: Fn() -> Terms> Call<'_, T> {
                     lease.upgraded();
                 }
                 let terms = (self.terms)();
-                Tried::Answered(response.map(|incoming| {
-                    Body::received(Received::new(incoming, lease, load, terms))
-                }))
+                Tried::Answered(
+                    response.map(|incoming| {
+                        Body::received(Received::new(incoming, lease, load, terms))
+                    }),
+                )
             }
             Err(SendError::NotSent(request, source)) => {
                 load.unsent();
@@ -182,7 +190,10 @@ impl<T: Fn() -> Terms> Call<'_, T> {
                     "calling `{}`: the connection closed before the request was written",
                     self.upstream.name()
                 );
-                Tried::Unsent(request, Error::with_source(ErrorKind::NotSent, context, source))
+                Tried::Unsent(
+                    request,
+                    Error::with_source(ErrorKind::NotSent, context, source),
+                )
             }
             Err(SendError::Sent(source)) => {
                 load.failed();
@@ -209,7 +220,10 @@ impl<T: Fn() -> Terms> Call<'_, T> {
             Phase::CONNECT => "no connection could be made",
             _ => "no response came",
         };
-        let context = format!("calling `{}`: {what} within {granted:?}", self.upstream.name());
+        let context = format!(
+            "calling `{}`: {what} within {granted:?}",
+            self.upstream.name()
+        );
         Error::new(ErrorKind::Timeout, context)
     }
 }

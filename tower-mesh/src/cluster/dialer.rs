@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 
-use consul_connect::{Address, Alpn, ConnectError, ConnectFailure, ConnectionGuard, Connector, Destination, Identity};
+use consul_connect::{
+    Address, Alpn, ConnectError, ConnectFailure, ConnectionGuard, Connector, Destination, Identity,
+};
 
 use crate::{
     error::{Error, ErrorKind},
@@ -20,8 +22,18 @@ pub(crate) struct Dialer {
 
 impl Dialer {
     /// `name` is how messages call the endpoint.
-    pub(crate) fn new(connector: Connector, target: Target, address: Address, name: Arc<str>) -> Self {
-        Self { connector, target, address, name }
+    pub(crate) fn new(
+        connector: Connector,
+        target: Target,
+        address: Address,
+        name: Arc<str>,
+    ) -> Self {
+        Self {
+            connector,
+            target,
+            address,
+            name,
+        }
     }
 }
 
@@ -47,14 +59,17 @@ impl Open for Dialer {
         let destination = destination.with_alpn(protocols);
         let name = Arc::clone(&self.name);
         Box::pin(async move {
-            let connection =
-                connector.connect(&destination).await.map_err(|error| connect_error(&name, error))?;
+            let connection = connector
+                .connect(&destination)
+                .await
+                .map_err(|error| connect_error(&name, error))?;
             let answer = match &connection.alpn {
                 None => Answer::Silent,
                 Some(Alpn::H2) => Answer::H2,
                 Some(Alpn::Http11) => Answer::Http11,
                 Some(other) => {
-                    let context = format!("connecting to {name}: it answered the ALPN offer with {other}");
+                    let context =
+                        format!("connecting to {name}: it answered the ALPN offer with {other}");
                     return Err(Error::new(ErrorKind::Connect, context));
                 }
             };

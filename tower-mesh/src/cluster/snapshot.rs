@@ -28,7 +28,10 @@ pub(crate) struct Snapshot {
 /// Instances that are ready, and those that only their nodes speak against.
 pub(super) fn usable(instances: &[Instance]) -> (Vec<&Instance>, Vec<&Instance>) {
     let of = |wanted: fn(&Readiness) -> bool| {
-        instances.iter().filter(|instance| wanted(&instance.readiness)).collect()
+        instances
+            .iter()
+            .filter(|instance| wanted(&instance.readiness))
+            .collect()
     };
     (
         of(|readiness| matches!(readiness, Readiness::Ready)),
@@ -45,7 +48,10 @@ impl Snapshot {
         in_grace: bool,
         resolved_at: Instant,
     ) -> Self {
-        let weights: Vec<u32> = used.iter().map(|(_, weight)| u32::from(*weight).max(1)).collect();
+        let weights: Vec<u32> = used
+            .iter()
+            .map(|(_, weight)| u32::from(*weight).max(1))
+            .collect();
         let mean = weights.iter().map(|weight| f64::from(*weight)).sum::<f64>()
             / weights.len().max(1) as f64;
         let out = instances.iter().filter_map(|instance| {
@@ -56,7 +62,10 @@ impl Snapshot {
             Some((format!("{} at {}", instance.id, instance.address), why))
         });
         Self {
-            relative: weights.iter().map(|weight| f64::from(*weight) / mean).collect(),
+            relative: weights
+                .iter()
+                .map(|weight| f64::from(*weight) / mean)
+                .collect(),
             sampler: Sampler::new(&weights),
             endpoints: used.into_iter().map(|(endpoint, _)| endpoint).collect(),
             target: Arc::clone(target),
@@ -77,7 +86,8 @@ impl Snapshot {
     ) -> Option<&Arc<Endpoint>> {
         let cost = |index: usize| self.endpoints[index].load().cost(now, self.relative[index]);
         let index = balance::least_cost(&self.sampler, bits, cost)?;
-        let was_tried = |endpoint: &Arc<Endpoint>| tried.iter().any(|one| Arc::ptr_eq(one, endpoint));
+        let was_tried =
+            |endpoint: &Arc<Endpoint>| tried.iter().any(|one| Arc::ptr_eq(one, endpoint));
         if tried.is_empty() || !was_tried(&self.endpoints[index]) {
             return self.endpoints.get(index);
         }
@@ -134,12 +144,18 @@ fn no_endpoint(upstream: &str, target: &Target, instances: &[Instance]) -> Error
         reasons.sort_by_key(|(_, count)| std::cmp::Reverse(*count));
         let more = reasons.len().saturating_sub(3);
         reasons.truncate(3);
-        let mut said: Vec<_> =
-            reasons.into_iter().map(|(why, count)| format!("{count} {why}")).collect();
+        let mut said: Vec<_> = reasons
+            .into_iter()
+            .map(|(why, count)| format!("{count} {why}"))
+            .collect();
         if more > 0 {
             said.push(format!("and {more} other reasons"));
         }
-        format!("no endpoint of `{upstream}`: {} known; {}", instances.len(), said.join(", "))
+        format!(
+            "no endpoint of `{upstream}`: {} known; {}",
+            instances.len(),
+            said.join(", ")
+        )
     };
     Error::new(ErrorKind::NoEndpoints, context)
 }

@@ -30,7 +30,12 @@ fn cluster() -> (Cluster, Feed) {
     });
     let make: Make = Box::new(|instance| {
         let address = instance.address.clone();
-        Endpoint::new(instance.id.as_str().into(), address, Arc::new(Nowhere), PoolConfig::default())
+        Endpoint::new(
+            instance.id.as_str().into(),
+            address,
+            Arc::new(Nowhere),
+            PoolConfig::default(),
+        )
     });
     let target = Target::new("api".parse().expect("a name"), "dc1");
     let cluster = Cluster::new(
@@ -45,7 +50,9 @@ fn cluster() -> (Cluster, Feed) {
 }
 
 fn instance(id: &str, readiness: Readiness) -> Instance {
-    Instance::new(Address::new("127.0.0.1", 1)).with_id(id).with_readiness(readiness)
+    Instance::new(Address::new("127.0.0.1", 1))
+        .with_id(id)
+        .with_readiness(readiness)
 }
 
 async fn settle() {
@@ -55,7 +62,11 @@ async fn settle() {
 fn used(cluster: &Cluster) -> BTreeSet<String> {
     let snapshot = cluster.snapshot();
     let snapshot = snapshot.as_ref().expect("a snapshot");
-    snapshot.endpoints().iter().map(|endpoint| endpoint.name().to_owned()).collect()
+    snapshot
+        .endpoints()
+        .iter()
+        .map(|endpoint| endpoint.name().to_owned())
+        .collect()
 }
 
 fn set<const N: usize>(ids: [&str; N]) -> BTreeSet<String> {
@@ -65,12 +76,16 @@ fn set<const N: usize>(ids: [&str; N]) -> BTreeSet<String> {
 #[tokio::test(start_paused = true)]
 async fn an_error_keeps_the_last_set_and_is_shown() {
     let (cluster, feed) = cluster();
-    feed.send(Ok(vec![instance("a", Readiness::Ready)])).expect("a follower");
+    feed.send(Ok(vec![instance("a", Readiness::Ready)]))
+        .expect("a follower");
     settle().await;
     feed.send(Err("no leader".into())).expect("a follower");
     settle().await;
     assert_eq!(used(&cluster), set(["a"]));
-    assert_eq!(cluster.problem().expect("a problem").to_string(), "no leader");
+    assert_eq!(
+        cluster.problem().expect("a problem").to_string(),
+        "no leader"
+    );
     feed.send(Ok(vec![])).expect("a follower");
     settle().await;
     assert_eq!(used(&cluster), set([]));
@@ -86,10 +101,16 @@ async fn an_endpoint_that_flaps_keeps_its_load() {
     let find = |cluster: &Cluster| {
         let snapshot = cluster.snapshot();
         let endpoints = snapshot.as_ref().expect("a snapshot").endpoints();
-        Arc::clone(endpoints.iter().find(|endpoint| endpoint.name() == "a").expect("a"))
+        Arc::clone(
+            endpoints
+                .iter()
+                .find(|endpoint| endpoint.name() == "a")
+                .expect("a"),
+        )
     };
     let before = find(&cluster);
-    feed.send(Ok(both(Readiness::Out("critical".into())))).expect("a follower");
+    feed.send(Ok(both(Readiness::Out("critical".into()))))
+        .expect("a follower");
     settle().await;
     assert_eq!(used(&cluster), set(["b"]));
     feed.send(Ok(both(Readiness::Ready))).expect("a follower");
@@ -101,7 +122,11 @@ async fn an_endpoint_that_flaps_keeps_its_load() {
 async fn nodes_that_fail_all_at_once_are_dialled_for_a_grace() {
     let (cluster, feed) = cluster();
     let failing = || Readiness::NodeFailing("critical (check `serfHealth`)".into());
-    feed.send(Ok(vec![instance("a", failing()), instance("b", Readiness::Ready)])).expect("sent");
+    feed.send(Ok(vec![
+        instance("a", failing()),
+        instance("b", Readiness::Ready),
+    ]))
+    .expect("sent");
     settle().await;
     assert_eq!(used(&cluster), set(["b"]), "one is ready");
     let all = || {
@@ -117,10 +142,18 @@ async fn nodes_that_fail_all_at_once_are_dialled_for_a_grace() {
     tokio::time::sleep(Duration::from_secs(50)).await;
     feed.send(Ok(all())).expect("sent");
     settle().await;
-    assert_eq!(used(&cluster), set(["a", "b"]), "a new answer does not begin it anew");
+    assert_eq!(
+        used(&cluster),
+        set(["a", "b"]),
+        "a new answer does not begin it anew"
+    );
     tokio::time::sleep(Duration::from_secs(11)).await;
     assert_eq!(used(&cluster), set([]));
-    let error = cluster.snapshot().as_ref().expect("a snapshot").no_endpoint();
+    let error = cluster
+        .snapshot()
+        .as_ref()
+        .expect("a snapshot")
+        .no_endpoint();
     assert_eq!(error.kind(), ErrorKind::NoEndpoints);
     assert_eq!(
         error.to_string(),
@@ -144,7 +177,8 @@ async fn the_grace_ends_also_when_the_resolver_has_ended() {
 async fn a_pick_leaves_out_what_was_tried() {
     let (cluster, feed) = cluster();
     let ready = |id| instance(id, Readiness::Ready);
-    feed.send(Ok(vec![ready("a"), ready("b"), ready("c")])).expect("sent");
+    feed.send(Ok(vec![ready("a"), ready("b"), ready("c")]))
+        .expect("sent");
     settle().await;
     let snapshot = cluster.snapshot();
     let snapshot = snapshot.as_ref().expect("a snapshot");
@@ -152,7 +186,9 @@ async fn a_pick_leaves_out_what_was_tried() {
         let bits = bits.wrapping_mul(0x9e37_79b9_7f4a_7c15);
         let mut tried = Vec::new();
         for _ in 0..3 {
-            let next = snapshot.pick(bits, Instant::now(), &tried).expect("one is left");
+            let next = snapshot
+                .pick(bits, Instant::now(), &tried)
+                .expect("one is left");
             assert!(!tried.iter().any(|one| Arc::ptr_eq(one, next)));
             tried.push(Arc::clone(next));
         }
@@ -165,6 +201,13 @@ async fn without_instances_the_error_says_so() {
     let (cluster, feed) = cluster();
     feed.send(Ok(vec![])).expect("sent");
     settle().await;
-    let error = cluster.snapshot().as_ref().expect("a snapshot").no_endpoint();
-    assert_eq!(error.to_string(), "no endpoint of `api`: no instance of api in dc1 is known");
+    let error = cluster
+        .snapshot()
+        .as_ref()
+        .expect("a snapshot")
+        .no_endpoint();
+    assert_eq!(
+        error.to_string(),
+        "no endpoint of `api`: no instance of api in dc1 is known"
+    );
 }

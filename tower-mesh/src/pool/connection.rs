@@ -28,7 +28,13 @@ pub(super) struct Conn {
 
 impl Conn {
     pub(super) fn new(generation: u64, protocol: Protocol) -> Self {
-        Self { generation, protocol, busy: AtomicUsize::new(0), uses: AtomicU64::new(0), retired: AtomicBool::new(false) }
+        Self {
+            generation,
+            protocol,
+            busy: AtomicUsize::new(0),
+            uses: AtomicU64::new(0),
+            retired: AtomicBool::new(false),
+        }
     }
 
     pub(super) fn retire(&self) {
@@ -85,7 +91,12 @@ impl Lease {
     pub(super) fn new(shared: &Arc<Shared>, conn: Arc<Conn>, sender: Sender) -> Self {
         conn.busy.fetch_add(1, Ordering::AcqRel);
         let reused = conn.uses.fetch_add(1, Ordering::Relaxed) > 0;
-        Self { shared: Arc::clone(shared), conn, sender: Some(sender), reused }
+        Self {
+            shared: Arc::clone(shared),
+            conn,
+            sender: Some(sender),
+            reused,
+        }
     }
 
     pub(super) fn generation(&self) -> u64 {

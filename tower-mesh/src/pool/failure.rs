@@ -30,6 +30,7 @@ pub(crate) fn is_connection_lost(error: &hyper::Error) -> bool {
     error.is_incomplete_message()
         || error.is_canceled()
         || error.is_closed()
-        || error.source().is_some_and(|source| source.is::<std::io::Error>())
+        || error
+            .source()
+            .is_some_and(|source| source.is::<std::io::Error>())
 }
-

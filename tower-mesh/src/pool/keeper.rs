@@ -35,7 +35,11 @@ pub(super) fn start(
         Protocol::Http1 => shared.config.http1_idle,
         Protocol::Http2 => shared.config.http2_idle,
     };
-    let keeper = Keeper { shared: Arc::downgrade(shared), conn: Arc::clone(conn), idle };
+    let keeper = Keeper {
+        shared: Arc::downgrade(shared),
+        conn: Arc::clone(conn),
+        idle,
+    };
     tokio::spawn(keeper.run(guard, io_gone, aborts));
 }
 

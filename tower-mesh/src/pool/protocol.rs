@@ -61,7 +61,10 @@ pub(super) async fn establish(shared: &Arc<Shared>, dial: Dial) -> Result<Fresh,
         Answer::Silent => dial.silent,
     };
     let (gone, io_gone) = oneshot::channel();
-    let io = TokioIo::new(Tracked { io: opened.io, _gone: gone });
+    let io = TokioIo::new(Tracked {
+        io: opened.io,
+        _gone: gone,
+    });
     let conn = Arc::new(Conn::new(opened.generation, protocol));
     let failed = |source: hyper::Error| {
         let context = format!("starting HTTP on a connection to {}", shared.open.name());
@@ -99,11 +102,18 @@ pub(super) async fn establish(shared: &Arc<Shared>, dial: Dial) -> Result<Fresh,
                     tracing::debug!(%error, "an h2 connection ended");
                 }
             });
-            (Sender::H2(sender), [Some(task.abort_handle()), executor.first()])
+            (
+                Sender::H2(sender),
+                [Some(task.abort_handle()), executor.first()],
+            )
         }
     };
     keeper::start(shared, &conn, opened.guard, io_gone, aborts);
-    Ok(Fresh { conn, sender, answer: opened.answer })
+    Ok(Fresh {
+        conn,
+        sender,
+        answer: opened.answer,
+    })
 }
 
 /// Flow-control windows: a megabyte in flight per stream is 1 Gbit/s at 8 ms.

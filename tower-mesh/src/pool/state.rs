@@ -95,7 +95,9 @@ impl State {
 
     /// A connection that can be used now, if there is one.
     pub(super) fn take(&mut self, shared: &Arc<Shared>, want: Want) -> Option<Lease> {
-        let (lease, busy) = self.take_h2(shared, want).or_else(|| self.take_idle(shared, want))?;
+        let (lease, busy) = self
+            .take_h2(shared, want)
+            .or_else(|| self.take_idle(shared, want))?;
         let crowded = lease.protocol() == Protocol::Http2
             && busy >= self.config.crowded_streams
             && self.h2.len() < self.config.crowded_connections;
@@ -117,11 +119,15 @@ impl State {
         if !self.lends(want, Protocol::Http2) {
             return None;
         }
-        self.h2.retain(|(sender, conn)| !conn.is_retired() && !sender.is_closed());
+        self.h2
+            .retain(|(sender, conn)| !conn.is_retired() && !sender.is_closed());
         let (sender, conn) = self.h2.iter().min_by_key(|(_, conn)| conn.busy())?;
         let busy = conn.busy();
         (busy < self.config.max_streams).then(|| {
-            (Lease::new(shared, Arc::clone(conn), Sender::H2(sender.clone())), busy)
+            (
+                Lease::new(shared, Arc::clone(conn), Sender::H2(sender.clone())),
+                busy,
+            )
         })
     }
 
@@ -151,12 +157,17 @@ impl State {
     /// Why nothing can be had for this, if that is known already.
     pub(super) fn refusal(&self, shared: &Shared, want: Want) -> Option<Error> {
         if self.closed {
-            let context = format!("connecting to {}: it is no endpoint any more", shared.open.name());
+            let context = format!(
+                "connecting to {}: it is no endpoint any more",
+                shared.open.name()
+            );
             return Some(Error::new(ErrorKind::Connect, context));
         }
         match self.answer {
             Some((Answer::Http11, at))
-                if want == Want::Http2 && !self.config.http2_only && at.elapsed() < HTTP1_ONLY_FOR =>
+                if want == Want::Http2
+                    && !self.config.http2_only
+                    && at.elapsed() < HTTP1_ONLY_FOR =>
             {
                 let context = format!(
                     "sending a request that needs h2 to {}, which speaks only HTTP/1.1",
@@ -334,7 +345,11 @@ impl State {
     }
 
     /// Runs a task as long as the pool lives.
-    pub(super) fn adopt(&mut self, runtime: &Handle, task: impl Future<Output = ()> + Send + 'static) {
+    pub(super) fn adopt(
+        &mut self,
+        runtime: &Handle,
+        task: impl Future<Output = ()> + Send + 'static,
+    ) {
         while self.tasks.try_join_next().is_some() {}
         self.tasks.spawn_on(task, runtime);
     }
@@ -344,6 +359,9 @@ impl State {
         self.closed = true;
         self.idle.clear();
         self.h2.clear();
-        (std::mem::take(&mut self.waiters), std::mem::replace(&mut self.tasks, JoinSet::new()))
+        (
+            std::mem::take(&mut self.waiters),
+            std::mem::replace(&mut self.tasks, JoinSet::new()),
+        )
     }
 }

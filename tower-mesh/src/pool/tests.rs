@@ -2,5 +2,5 @@
 
 mod lifecycle;
 mod peer;
-mod sharing;
 mod sending;
+mod sharing;

@@ -53,7 +53,9 @@ impl Resolve for Health {
                 return Err(Hidden.into());
             }
             let instances = update.value.iter();
-            Ok(instances.map(|entry| entry::instance(entry, &here, only_passing)).collect())
+            Ok(instances
+                .map(|entry| entry::instance(entry, &here, only_passing))
+                .collect())
         }))
     }
 }

@@ -25,11 +25,16 @@ pub(super) fn destination(chain: &DiscoveryChain) -> Result<Destination, String>
     let mut notes = Vec::new();
     let mut at = chain.start_node.as_str();
     for _ in 0..MAX_DEPTH {
-        let node = chain.nodes.get(at).ok_or_else(|| format!("its node `{at}` does not exist"))?;
+        let node = chain
+            .nodes
+            .get(at)
+            .ok_or_else(|| format!("its node `{at}` does not exist"))?;
         match &node.kind {
             NodeType::Resolver => {
-                let resolver =
-                    node.resolver.as_ref().ok_or_else(|| format!("its node `{at}` is empty"))?;
+                let resolver = node
+                    .resolver
+                    .as_ref()
+                    .ok_or_else(|| format!("its node `{at}` is empty"))?;
                 if resolver.failover.is_some() {
                     notes.push("the failover of its resolver is not used".to_owned());
                 }
@@ -45,8 +50,10 @@ pub(super) fn destination(chain: &DiscoveryChain) -> Result<Destination, String>
                 });
             }
             NodeType::Router => {
-                let last =
-                    node.routes.last().ok_or_else(|| format!("its router `{at}` is empty"))?;
+                let last = node
+                    .routes
+                    .last()
+                    .ok_or_else(|| format!("its router `{at}` is empty"))?;
                 if node.routes.len() > 1 {
                     notes.push(format!(
                         "the routes of its router are not evaluated: every request takes the last, to `{}`",

@@ -42,7 +42,10 @@ pub(crate) struct ContextConfig {
 
 impl Default for ContextConfig {
     fn default() -> Self {
-        Self { node_grace: NODE_GRACE, pool: PoolConfig::default() }
+        Self {
+            node_grace: NODE_GRACE,
+            pool: PoolConfig::default(),
+        }
     }
 }
 
@@ -93,7 +96,10 @@ impl Context {
 
     /// The upstream of that name; the same one as long as somebody holds it.
     pub(crate) fn upstream(self: &Arc<Self>, reference: &UpstreamRef) -> Arc<Upstream> {
-        let mut upstreams = self.upstreams.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut upstreams = self
+            .upstreams
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
         if let Some(upstream) = upstreams.get(reference).and_then(Weak::upgrade) {
             return upstream;
         }
@@ -106,7 +112,10 @@ impl Context {
     /// What is known of every upstream in use.
     pub(crate) fn status(&self) -> Vec<UpstreamStatus> {
         let upstreams: Vec<_> = {
-            let upstreams = self.upstreams.lock().unwrap_or_else(PoisonError::into_inner);
+            let upstreams = self
+                .upstreams
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner);
             upstreams.values().filter_map(Weak::upgrade).collect()
         };
         let mut all: Vec<_> = upstreams.iter().map(|upstream| upstream.status()).collect();
@@ -125,13 +134,15 @@ impl Context {
         let (authority, following) = match (service, authority) {
             (Ok(service), Ok(authority)) => {
                 let following = match &self.consul {
-                    Some(consul) => Some(AbortOnDropHandle::new(self.runtime.spawn(follow::follow(
-                        Arc::clone(self),
-                        consul.clone(),
-                        Arc::clone(&name),
-                        reference.clone(),
-                        Arc::downgrade(&shared),
-                    )))),
+                    Some(consul) => {
+                        Some(AbortOnDropHandle::new(self.runtime.spawn(follow::follow(
+                            Arc::clone(self),
+                            consul.clone(),
+                            Arc::clone(&name),
+                            reference.clone(),
+                            Arc::downgrade(&shared),
+                        ))))
+                    }
                     None => {
                         let datacenter = reference.datacenter.as_deref();
                         shared.publish(follow::direct(self, &name, service, datacenter));
@@ -146,29 +157,51 @@ impl Context {
                 (Authority::from_static("invalid"), None)
             }
         };
-        Upstream { name, authority, shared, _context: Arc::clone(self), _following: following }
+        Upstream {
+            name,
+            authority,
+            shared,
+            _context: Arc::clone(self),
+            _following: following,
+        }
     }
 
     pub(super) fn cluster(&self, upstream: &Arc<str>, target: Target, http2_only: bool) -> Cluster {
         let connector = self.connector.clone();
-        let pool = PoolConfig { http2_only, ..self.config.pool };
+        let pool = PoolConfig {
+            http2_only,
+            ..self.config.pool
+        };
         let dialled = target.clone();
         let name = Arc::clone(upstream);
         let make: Make = Box::new(move |instance| {
             let called: Arc<str> = format!("{} of `{name}`", instance.address).into();
             let address = instance.address.clone();
-            let dialer =
-                Dialer::new(connector.clone(), dialled.clone(), address, Arc::clone(&called));
+            let dialer = Dialer::new(
+                connector.clone(),
+                dialled.clone(),
+                address,
+                Arc::clone(&called),
+            );
             Endpoint::new(called, instance.address.clone(), Arc::new(dialer), pool)
         });
         let resolution = self.resolve.resolve(&target);
         let grace = self.config.node_grace;
-        Cluster::new(&self.runtime, Arc::clone(upstream), target, resolution, grace, make)
+        Cluster::new(
+            &self.runtime,
+            Arc::clone(upstream),
+            target,
+            resolution,
+            grace,
+            make,
+        )
     }
 }
 
 impl std::fmt::Debug for Context {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Context").field("connector", &self.connector).finish_non_exhaustive()
+        f.debug_struct("Context")
+            .field("connector", &self.connector)
+            .finish_non_exhaustive()
     }
 }

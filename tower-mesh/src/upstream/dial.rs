@@ -44,7 +44,9 @@ pub(crate) async fn connect_stream(
     let mut tried = Vec::new();
     let mut last = None;
     for _ in 0..TRIES {
-        let Some(endpoint) = snapshot.pick(random(), Instant::now(), &tried) else { break };
+        let Some(endpoint) = snapshot.pick(random(), Instant::now(), &tried) else {
+            break;
+        };
         let destination = destination(context.identity(), snapshot.target(), endpoint.address());
         let mut load = endpoint.begin(Instant::now());
         match context.connector().connect(&destination).await {

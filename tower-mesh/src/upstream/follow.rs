@@ -26,13 +26,29 @@ pub(super) fn direct(
     let here = context.identity().current();
     let datacenter = datacenter.unwrap_or_else(|| here.id().datacenter());
     let target = Target::new(service, datacenter);
-    route(context, name, Destination { target, protocol: String::new(), notes: Vec::new() })
+    route(
+        context,
+        name,
+        Destination {
+            target,
+            protocol: String::new(),
+            notes: Vec::new(),
+        },
+    )
 }
 
 fn route(context: &Context, name: &Arc<str>, destination: Destination) -> Route {
-    let Destination { target, protocol, notes } = destination;
+    let Destination {
+        target,
+        protocol,
+        notes,
+    } = destination;
     let http2_only = matches!(protocol.as_str(), "http2" | "grpc");
-    Route { cluster: context.cluster(name, target, http2_only), protocol, notes }
+    Route {
+        cluster: context.cluster(name, target, http2_only),
+        protocol,
+        notes,
+    }
 }
 
 /// Follows the chain until nobody holds the upstream.
@@ -50,7 +66,9 @@ pub(super) async fn follow(
     let mut watch = read.watch();
     let mut used: Option<Destination> = None;
     while let Some(update) = watch.next().await {
-        let Some(shared) = shared.upgrade() else { return };
+        let Some(shared) = shared.upgrade() else {
+            return;
+        };
         let found = match update {
             Ok(update) => chain::destination(&update.value).map_err(|what| {
                 let context = format!("reading the discovery chain of `{name}`: {what}");

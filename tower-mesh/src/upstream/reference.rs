@@ -24,7 +24,10 @@ impl UpstreamRef {
     /// otherwise.
     #[must_use]
     pub fn new(service: impl Into<String>) -> Self {
-        Self { service: service.into(), datacenter: None }
+        Self {
+            service: service.into(),
+            datacenter: None,
+        }
     }
 
     /// The service as seen in another datacenter of the same federation.

@@ -45,24 +45,42 @@ pub struct EndpointStatus {
 
 pub(super) fn of(upstream: &Upstream) -> UpstreamStatus {
     let route = upstream.shared.route.load_full();
-    let snapshot = route.as_ref().and_then(|route| route.cluster.snapshot().as_ref().cloned());
-    let usable = snapshot.iter().flat_map(|snapshot| snapshot.endpoints()).map(|endpoint| {
-        EndpointStatus {
+    let snapshot = route
+        .as_ref()
+        .and_then(|route| route.cluster.snapshot().as_ref().cloned());
+    let usable = snapshot
+        .iter()
+        .flat_map(|snapshot| snapshot.endpoints())
+        .map(|endpoint| EndpointStatus {
             name: endpoint.name().to_owned(),
             in_flight: endpoint.load().in_flight(),
             connections: endpoint.pool().connections(),
-        }
-    });
+        });
     UpstreamStatus {
         name: upstream.name.to_string(),
-        target: route.as_ref().map(|route| route.cluster.target().to_string()),
-        protocol: route.as_ref().map(|route| route.protocol.clone()).unwrap_or_default(),
+        target: route
+            .as_ref()
+            .map(|route| route.cluster.target().to_string()),
+        protocol: route
+            .as_ref()
+            .map(|route| route.protocol.clone())
+            .unwrap_or_default(),
         known: snapshot.as_ref().map_or(0, |snapshot| snapshot.known()),
         usable: usable.collect(),
-        out: snapshot.as_ref().map(|snapshot| snapshot.out().to_vec()).unwrap_or_default(),
-        in_grace: snapshot.as_ref().is_some_and(|snapshot| snapshot.in_grace()),
-        age: snapshot.as_ref().map(|snapshot| snapshot.resolved_at().elapsed()),
+        out: snapshot
+            .as_ref()
+            .map(|snapshot| snapshot.out().to_vec())
+            .unwrap_or_default(),
+        in_grace: snapshot
+            .as_ref()
+            .is_some_and(|snapshot| snapshot.in_grace()),
+        age: snapshot
+            .as_ref()
+            .map(|snapshot| snapshot.resolved_at().elapsed()),
         problem: upstream.problem().map(|problem| format!("{problem:?}")),
-        notes: route.as_ref().map(|route| route.notes.clone()).unwrap_or_default(),
+        notes: route
+            .as_ref()
+            .map(|route| route.notes.clone())
+            .unwrap_or_default(),
     }
 }

@@ -9,7 +9,10 @@ fn prepared(request: http::request::Builder) -> (Want, Request<Body>) {
 #[test]
 fn the_upstream_is_the_authority_where_the_request_has_none() {
     let (want, mut request) = prepared(Request::get("/a?b=c"));
-    assert_eq!((want, request.uri().to_string().as_str()), (Want::Any, "https://api/a?b=c"));
+    assert_eq!(
+        (want, request.uri().to_string().as_str()),
+        (Want::Any, "https://api/a?b=c")
+    );
     shape(&mut request, Protocol::Http1);
     assert_eq!(request.uri(), "/a?b=c");
     assert_eq!(request.headers()[HOST], "api");
@@ -17,9 +20,10 @@ fn the_upstream_is_the_authority_where_the_request_has_none() {
 
 #[test]
 fn an_authority_of_the_request_is_kept() {
-    for request in
-        [Request::get("http://shop.example:8080/a"), Request::get("/a").header(HOST, "shop.example:8080")]
-    {
+    for request in [
+        Request::get("http://shop.example:8080/a"),
+        Request::get("/a").header(HOST, "shop.example:8080"),
+    ] {
         let (_, mut request) = prepared(request);
         assert_eq!(request.uri(), "https://shop.example:8080/a");
         assert!(!request.headers().contains_key(HOST));
@@ -83,14 +87,17 @@ fn te_trailers_stays() {
 
 #[test]
 fn nobody_can_forward_a_client_certificate() {
-    let (_, request) = prepared(Request::get("/").header("x-forwarded-client-cert", "URI=spiffe://x"));
+    let (_, request) =
+        prepared(Request::get("/").header("x-forwarded-client-cert", "URI=spiffe://x"));
     assert!(request.headers().is_empty());
 }
 
 #[test]
 fn an_upgrade_needs_http1_and_keeps_its_headers() {
     let (want, request) = prepared(
-        Request::get("/").header("connection", "keep-alive, Upgrade").header("upgrade", "websocket"),
+        Request::get("/")
+            .header("connection", "keep-alive, Upgrade")
+            .header("upgrade", "websocket"),
     );
     assert_eq!(want, Want::Http1);
     assert_eq!(request.headers()[CONNECTION], "upgrade");
@@ -105,7 +112,9 @@ fn a_request_that_names_h2_needs_it() {
 
 #[test]
 fn a_tunnel_is_refused() {
-    let mut request = Request::connect("api:80").body(Body::empty()).expect("a request");
+    let mut request = Request::connect("api:80")
+        .body(Body::empty())
+        .expect("a request");
     let error = prepare(&mut request, "api", &Authority::from_static("api")).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Config);
 }

@@ -18,16 +18,26 @@ async fn a_removed_endpoint_lets_its_streams_finish_and_then_closes() {
     for answer in BOTH {
         let World { peer, endpoint } = World::new(answer);
         let world = World { peer, endpoint };
-        let body = world.send("/stream", Want::Any).await.expect("a head").into_body();
+        let body = world
+            .send("/stream", Want::Any)
+            .await
+            .expect("a head")
+            .into_body();
         let frames = world.stream().await;
         let wire = world.wire(0);
         drop(world);
         settle().await;
         assert!(!*wire.ended.borrow(), "{answer:?}");
-        frames.send(Ok(Frame::data(Bytes::from_static(b"late")))).expect("a server");
+        frames
+            .send(Ok(Frame::data(Bytes::from_static(b"late"))))
+            .expect("a server");
         drop(frames);
         assert_eq!(body.collect().await.expect("the rest").to_bytes(), "late");
-        wire.ended.subscribe().wait_for(|ended| *ended).await.expect("an end");
+        wire.ended
+            .subscribe()
+            .wait_for(|ended| *ended)
+            .await
+            .expect("an end");
     }
 }
 
@@ -44,8 +54,20 @@ async fn a_drained_connection_gets_nothing_new_and_finishes_what_runs() {
         assert_eq!(world.dials(), 2, "{answer:?}");
         world.peer.release.notify_waiters();
         let response = held.await.expect("no panic").expect("an answer");
-        assert_eq!(response.into_body().collect().await.expect("a body").to_bytes(), "held");
-        wire.ended.subscribe().wait_for(|ended| *ended).await.expect("an end");
+        assert_eq!(
+            response
+                .into_body()
+                .collect()
+                .await
+                .expect("a body")
+                .to_bytes(),
+            "held"
+        );
+        wire.ended
+            .subscribe()
+            .wait_for(|ended| *ended)
+            .await
+            .expect("an end");
     }
 }
 
@@ -53,15 +75,25 @@ async fn a_drained_connection_gets_nothing_new_and_finishes_what_runs() {
 async fn a_cut_ends_what_is_in_flight_at_once() {
     for answer in BOTH {
         let world = World::new(answer);
-        let mut body = world.send("/stream", Want::Any).await.expect("a head").into_body();
+        let mut body = world
+            .send("/stream", Want::Any)
+            .await
+            .expect("a head")
+            .into_body();
         let frames = world.stream().await;
-        frames.send(Ok(Frame::data(Bytes::from_static(b"a")))).expect("a server");
+        frames
+            .send(Ok(Frame::data(Bytes::from_static(b"a"))))
+            .expect("a server");
         body.frame().await.expect("a frame").expect("no error");
         let wire = world.wire(0);
         wire.closing.send_replace(Some(Closing::Cut));
         let end = body.frame().await.expect("an end").expect_err("cut");
         assert_eq!(end.kind(), ErrorKind::Body, "{answer:?}");
-        wire.ended.subscribe().wait_for(|ended| *ended).await.expect("an end");
+        wire.ended
+            .subscribe()
+            .wait_for(|ended| *ended)
+            .await
+            .expect("an end");
         world.get("/").await.expect("a new connection");
     }
 }
@@ -107,7 +139,13 @@ async fn use_keeps_a_connection_open() {
 
 #[tokio::test(start_paused = true)]
 async fn no_more_than_the_limit_stay_idle() {
-    let world = World::with(Answer::Http11, PoolConfig { max_idle: 2, ..PoolConfig::default() });
+    let world = World::with(
+        Answer::Http11,
+        PoolConfig {
+            max_idle: 2,
+            ..PoolConfig::default()
+        },
+    );
     let burst = futures_util::future::join_all((0..5).map(|_| world.send("/hold", Want::Any)));
     let release = async {
         world.until_served(5).await;
@@ -115,7 +153,12 @@ async fn no_more_than_the_limit_stay_idle() {
     };
     let (answers, ()) = tokio::join!(burst, release);
     for answer in answers {
-        answer.expect("a head").into_body().collect().await.expect("a body");
+        answer
+            .expect("a head")
+            .into_body()
+            .collect()
+            .await
+            .expect("a body");
     }
     settle().await;
     assert_eq!(world.endpoint.pool().connections(), 2);
@@ -138,7 +181,11 @@ async fn a_new_generation_serves_from_the_old_until_it_has_a_connection_of_its_o
         settle().await;
         assert_eq!(world.dials(), 3);
         world.get("/").await.expect("an answer");
-        old.ended.subscribe().wait_for(|ended| *ended).await.expect("the old one is gone");
+        old.ended
+            .subscribe()
+            .wait_for(|ended| *ended)
+            .await
+            .expect("the old one is gone");
         assert_eq!(world.dials(), 3);
     }
 }
@@ -159,7 +206,12 @@ async fn a_peer_that_died_is_found_by_its_silence() {
             let (io, far) = tokio::io::duplex(1024 * 1024);
             self.0.lock().unwrap().push(far);
             Box::pin(async {
-                Ok(Opened { io: Box::new(io), answer: Answer::H2, generation: 1, guard: Box::new(Never) })
+                Ok(Opened {
+                    io: Box::new(io),
+                    answer: Answer::H2,
+                    generation: 1,
+                    guard: Box::new(Never),
+                })
             })
         }
         fn generation(&self) -> u64 {
@@ -170,10 +222,23 @@ async fn a_peer_that_died_is_found_by_its_silence() {
         }
     }
     let address = consul_connect::Address::new("127.0.0.1", 1);
-    let endpoint = crate::endpoint::Endpoint::new("dead".into(), address, Arc::new(Dead(Default::default())), config);
-    let request = http::Request::get("http://dead/").body(crate::body::Body::empty()).unwrap();
+    let endpoint = crate::endpoint::Endpoint::new(
+        "dead".into(),
+        address,
+        Arc::new(Dead(Default::default())),
+        config,
+    );
+    let request = http::Request::get("http://dead/")
+        .body(crate::body::Body::empty())
+        .unwrap();
     let began = tokio::time::Instant::now();
-    let error = super::peer::exchange(&endpoint, Want::Any, request).await.expect_err("silence");
+    let error = super::peer::exchange(&endpoint, Want::Any, request)
+        .await
+        .expect_err("silence");
     assert_eq!(error.kind(), ErrorKind::Sent);
-    assert!(began.elapsed() <= Duration::from_secs(31), "{:?}", began.elapsed());
+    assert!(
+        began.elapsed() <= Duration::from_secs(31),
+        "{:?}",
+        began.elapsed()
+    );
 }

@@ -77,7 +77,10 @@ impl Open for Opener {
         Box::pin(async move {
             peer.gate.subscribe().wait_for(|open| *open).await.unwrap();
             if *peer.refuse.lock().unwrap() {
-                return Err(Error::new(ErrorKind::Connect, "connecting to the peer: refused"));
+                return Err(Error::new(
+                    ErrorKind::Connect,
+                    "connecting to the peer: refused",
+                ));
             }
             let answer = match (*peer.answer.lock().unwrap(), offer) {
                 (Answer::Silent, _) => Answer::Silent,
@@ -95,7 +98,12 @@ impl Open for Opener {
             peer.connections.lock().unwrap().push(wire.clone());
             let generation = peer.generation.load(Ordering::SeqCst);
             tokio::spawn(serve(peer, far, answer, wire));
-            Ok(Opened { io: Box::new(io), answer, generation, guard: Box::new(Said(said)) })
+            Ok(Opened {
+                io: Box::new(io),
+                answer,
+                generation,
+                guard: Box::new(Said(said)),
+            })
         })
     }
 
@@ -151,7 +159,9 @@ async fn handle(peer: Arc<Peer>, request: Request<Incoming>) -> Result<Reply, st
     let mut cancelled = Cancelled(Some(Arc::clone(&peer)));
     let path = request.uri().path().to_owned();
     let full = |bytes: Bytes| {
-        http_body_util::Full::new(bytes).map_err(|never| match never {}).boxed()
+        http_body_util::Full::new(bytes)
+            .map_err(|never| match never {})
+            .boxed()
     };
     let body = match path.as_str() {
         "/hold" => {
@@ -166,7 +176,14 @@ async fn handle(peer: Arc<Peer>, request: Request<Incoming>) -> Result<Reply, st
             });
             StreamBody::new(Box::pin(stream) as BoxStream).boxed()
         }
-        "/echo" => full(request.into_body().collect().await.expect("a body").to_bytes()),
+        "/echo" => full(
+            request
+                .into_body()
+                .collect()
+                .await
+                .expect("a body")
+                .to_bytes(),
+        ),
         _ => full(Bytes::from_static(b"hello")),
     };
     cancelled.0 = None;
@@ -188,7 +205,13 @@ pub(super) type Answered = Response<Body>;
 
 impl World {
     pub(super) fn new(answer: Answer) -> Self {
-        Self::with(answer, PoolConfig { crowded_connections: 1, ..PoolConfig::default() })
+        Self::with(
+            answer,
+            PoolConfig {
+                crowded_connections: 1,
+                ..PoolConfig::default()
+            },
+        )
     }
 
     pub(super) fn with(answer: Answer, config: PoolConfig) -> Self {
@@ -246,7 +269,9 @@ impl World {
         body: Body,
     ) -> impl Future<Output = Result<Answered, Error>> + Send + use<> {
         let endpoint = Arc::clone(&self.endpoint);
-        let request = Request::post(format!("http://peer{path}")).body(body).unwrap();
+        let request = Request::post(format!("http://peer{path}"))
+            .body(body)
+            .unwrap();
         async move { exchange(&endpoint, want, request).await }
     }
 

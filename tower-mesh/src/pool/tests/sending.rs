@@ -33,9 +33,15 @@ async fn a_dropped_response_future_cancels_the_handler() {
 async fn a_body_dropped_midway_closes_http1_and_resets_h2() {
     for answer in BOTH {
         let world = World::new(answer);
-        let mut body = world.send("/stream", Want::Any).await.expect("a head").into_body();
+        let mut body = world
+            .send("/stream", Want::Any)
+            .await
+            .expect("a head")
+            .into_body();
         let frames = world.stream().await;
-        frames.send(Ok(Frame::data(Bytes::from_static(b"a")))).expect("a server");
+        frames
+            .send(Ok(Frame::data(Bytes::from_static(b"a"))))
+            .expect("a server");
         body.frame().await.expect("a frame").expect("no error");
         drop(body);
         settle().await;
@@ -64,7 +70,11 @@ async fn a_small_body_left_unread_costs_no_connection() {
 async fn the_load_is_counted_to_the_end_of_the_body() {
     for answer in BOTH {
         let world = World::new(answer);
-        let body = world.send("/stream", Want::Any).await.expect("a head").into_body();
+        let body = world
+            .send("/stream", Want::Any)
+            .await
+            .expect("a head")
+            .into_body();
         assert_eq!(world.endpoint.load().in_flight(), 1);
         drop(world.stream().await);
         body.collect().await.expect("a body");
@@ -79,13 +89,22 @@ async fn a_connection_lost_in_flight_is_told_as_sent() {
         let call = tokio::spawn(world.send("/hold", Want::Any));
         world.until_served(1).await;
         world.wire(0).kill.notify_one();
-        let error = call.await.expect("no panic").expect_err("a lost connection");
+        let error = call
+            .await
+            .expect("no panic")
+            .expect_err("a lost connection");
         assert_eq!(error.kind(), ErrorKind::Sent, "{answer:?}");
         let source = std::error::Error::source(&error).expect("a cause");
         let source = source.downcast_ref::<hyper::Error>().expect("hyper's");
-        assert!(failure::is_connection_lost(source), "{answer:?}: {source:?}");
+        assert!(
+            failure::is_connection_lost(source),
+            "{answer:?}: {source:?}"
+        );
         assert!(!failure::is_refused(source) && !failure::is_stream_reset(source));
-        world.get("/").await.expect("the next one gets a new connection");
+        world
+            .get("/")
+            .await
+            .expect("the next one gets a new connection");
     }
 }
 
@@ -93,8 +112,19 @@ async fn a_connection_lost_in_flight_is_told_as_sent() {
 async fn request_bodies_arrive() {
     for answer in BOTH {
         let world = World::new(answer);
-        let response = world.send_body("/echo", Want::Any, "ping".into()).await.expect("a head");
-        assert_eq!(response.into_body().collect().await.expect("a body").to_bytes(), "ping");
+        let response = world
+            .send_body("/echo", Want::Any, "ping".into())
+            .await
+            .expect("a head");
+        assert_eq!(
+            response
+                .into_body()
+                .collect()
+                .await
+                .expect("a body")
+                .to_bytes(),
+            "ping"
+        );
     }
 }
 
@@ -113,10 +143,16 @@ async fn under_goaway_churn_each_failure_says_that_it_may_go_again() {
             }
             let Err(error) = call.await else { break };
             let source = std::error::Error::source(&error).expect("a cause");
-            let lost = source.downcast_ref().is_some_and(failure::is_connection_lost);
+            let lost = source
+                .downcast_ref()
+                .is_some_and(failure::is_connection_lost);
             assert!(error.is_unsent() || lost, "round {round}: {error:?}");
         }
         ran += 1;
-        assert_eq!(world.peer.served.load(Ordering::SeqCst), ran, "none ran twice");
+        assert_eq!(
+            world.peer.served.load(Ordering::SeqCst),
+            ran,
+            "none ran twice"
+        );
     }
 }

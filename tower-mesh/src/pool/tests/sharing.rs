@@ -50,7 +50,11 @@ async fn sixteen_callers_of_a_peer_that_drops_the_handshake_share_one_dial_and_i
     let world = World::new(Answer::H2);
     world.refuse(true);
     let answers = join_all((0..16).map(|_| world.get("/"))).await;
-    assert!(answers.iter().all(|answer| answer.as_ref().is_err_and(Error::is_connect)));
+    assert!(
+        answers
+            .iter()
+            .all(|answer| answer.as_ref().is_err_and(Error::is_connect))
+    );
     assert_eq!(world.dials(), 1);
     world.refuse(false);
     assert_eq!(world.get("/").await.expect("an answer"), "hello");
@@ -64,7 +68,11 @@ async fn each_caller_has_its_own_failed_dial_once_http1_is_known() {
     settle().await;
     world.refuse(true);
     let answers = join_all((0..16).map(|_| world.get("/"))).await;
-    assert!(answers.iter().all(|answer| answer.as_ref().is_err_and(Error::is_connect)));
+    assert!(
+        answers
+            .iter()
+            .all(|answer| answer.as_ref().is_err_and(Error::is_connect))
+    );
     assert_eq!(world.dials(), 17);
 }
 
@@ -102,7 +110,11 @@ async fn a_dial_whose_only_caller_went_away_is_kept_for_the_next() {
 
 #[tokio::test(start_paused = true)]
 async fn above_the_stream_limit_callers_get_another_h2_connection() {
-    let config = PoolConfig { max_streams: 4, crowded_connections: 1, ..PoolConfig::default() };
+    let config = PoolConfig {
+        max_streams: 4,
+        crowded_connections: 1,
+        ..PoolConfig::default()
+    };
     let world = World::with(Answer::H2, config);
     let burst = tokio::spawn(join_all((0..10).map(|_| world.send("/hold", Want::Any))));
     world.until_served(10).await;
@@ -113,7 +125,11 @@ async fn above_the_stream_limit_callers_get_another_h2_connection() {
 
 #[tokio::test(start_paused = true)]
 async fn crowded_streams_open_a_second_h2_connection_in_the_background() {
-    let config = PoolConfig { crowded_streams: 4, crowded_connections: 2, ..PoolConfig::default() };
+    let config = PoolConfig {
+        crowded_streams: 4,
+        crowded_connections: 2,
+        ..PoolConfig::default()
+    };
     let world = World::with(Answer::H2, config);
     let held = tokio::spawn(join_all((0..5).map(|_| world.send("/hold", Want::Any))));
     world.until_served(5).await;
@@ -139,7 +155,10 @@ async fn a_request_that_needs_h2_is_refused_by_an_http1_peer_before_it_is_sent()
         );
     }
     assert_eq!(world.dials(), 1, "what is known is not asked again");
-    assert_eq!(world.peer.served.load(std::sync::atomic::Ordering::SeqCst), 0);
+    assert_eq!(
+        world.peer.served.load(std::sync::atomic::Ordering::SeqCst),
+        0
+    );
 }
 
 #[tokio::test(start_paused = true)]
@@ -166,7 +185,10 @@ async fn a_peer_silent_about_alpn_is_spoken_to_as_the_request_needs() {
 
 #[tokio::test(start_paused = true)]
 async fn a_configured_h2_peer_is_offered_nothing_else_and_may_be_silent() {
-    let config = PoolConfig { http2_only: true, ..PoolConfig::default() };
+    let config = PoolConfig {
+        http2_only: true,
+        ..PoolConfig::default()
+    };
     let world = World::with(Answer::Silent, config);
     let answer = world.send("/", Want::Any).await.expect("an answer");
     assert_eq!(answer.version(), http::Version::HTTP_2);
@@ -179,7 +201,14 @@ async fn an_upgrade_gets_an_http1_connection_from_a_peer_that_prefers_h2() {
     world.get("/").await.expect("an answer");
     let answer = world.send("/", Want::Http1).await.expect("an answer");
     assert_eq!(answer.version(), http::Version::HTTP_11);
-    assert_eq!(*world.peer.offers.lock().unwrap(), [Offer::Both, Offer::Http11]);
+    assert_eq!(
+        *world.peer.offers.lock().unwrap(),
+        [Offer::Both, Offer::Http11]
+    );
     let answer = world.send("/", Want::Any).await.expect("an answer");
-    assert_eq!(answer.version(), http::Version::HTTP_2, "the answer to one offer is no news");
+    assert_eq!(
+        answer.version(),
+        http::Version::HTTP_2,
+        "the answer to one offer is no news"
+    );
 }

@@ -22,7 +22,10 @@ pub(super) fn instance(entry: &ServiceEntry, here: &str, only_passing: bool) -> 
         return Instance::new(nowhere).with_id(id).with_readiness(out);
     };
     let (readiness, weight) = readiness(entry, only_passing);
-    Instance::new(address).with_id(id).with_weight(weight).with_readiness(readiness)
+    Instance::new(address)
+        .with_id(id)
+        .with_weight(weight)
+        .with_readiness(readiness)
 }
 
 fn readiness(entry: &ServiceEntry, only_passing: bool) -> (Readiness, u16) {
@@ -39,16 +42,32 @@ fn readiness(entry: &ServiceEntry, only_passing: bool) -> (Readiness, u16) {
         let of_service = all.iter().find(|check| !check.service_id.is_empty());
         return match of_service {
             Some(check) => (Readiness::Out(critical(check)), 1),
-            None => (Readiness::NodeFailing(critical(first)), weight(weights.passing)),
+            None => (
+                Readiness::NodeFailing(critical(first)),
+                weight(weights.passing),
+            ),
         };
     }
-    let warning = entry.checks.iter().any(|check| check.status == Status::Warning);
-    let granted = if warning { weights.warning } else { weights.passing };
+    let warning = entry
+        .checks
+        .iter()
+        .any(|check| check.status == Status::Warning);
+    let granted = if warning {
+        weights.warning
+    } else {
+        weights.passing
+    };
     if warning && only_passing {
-        (Readiness::Out("has a warning, and only passing instances are wanted".into()), 1)
+        (
+            Readiness::Out("has a warning, and only passing instances are wanted".into()),
+            1,
+        )
     } else if granted < 1 {
         let state = if warning { "warning" } else { "passing" };
-        (Readiness::Out(format!("has weight 0 while {state}").into()), 1)
+        (
+            Readiness::Out(format!("has weight 0 while {state}").into()),
+            1,
+        )
     } else {
         (Readiness::Ready, weight(granted))
     }
@@ -88,20 +107,29 @@ fn address(entry: &ServiceEntry, here: &str) -> Option<Address> {
     candidates.push(&node.address);
 
     if port == 0 {
-        let named = service.ports.iter().find(|port| port.default).or(service.ports.first());
+        let named = service
+            .ports
+            .iter()
+            .find(|port| port.default)
+            .or(service.ports.first());
         port = named.map_or(0, |named| named.port);
     }
     if port == 0 {
         let local = !service.socket_path.is_empty() && !far;
         return local.then(|| Address::Unix(service.socket_path.clone().into()));
     }
-    candidates.into_iter().find(usable).map(|address| Address::new(address, port))
+    candidates
+        .into_iter()
+        .find(usable)
+        .map(|address| Address::new(address, port))
 }
 
 /// An address that was bound, or none: nothing that can be dialled.
 fn is_wildcard(address: &str) -> bool {
     address.is_empty()
-        || address.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_unspecified())
+        || address
+            .parse::<std::net::IpAddr>()
+            .is_ok_and(|address| address.is_unspecified())
 }
 
 #[cfg(test)]

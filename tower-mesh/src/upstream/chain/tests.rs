@@ -1,4 +1,6 @@
-use consul_api::discovery_chain::{ChainFailover, ChainNode, ChainResolver, ChainRoute, ChainSplit};
+use consul_api::discovery_chain::{
+    ChainFailover, ChainNode, ChainResolver, ChainRoute, ChainSplit,
+};
 
 use super::*;
 
@@ -55,7 +57,10 @@ fn a_redirect_is_followed_and_a_subset_is_kept() {
         target.subset.only_passing = true;
     }
     let target = destination(&chain).expect("a destination").target;
-    assert_eq!(target.to_string(), "api-new in dc2 where Service.Meta.v == 2");
+    assert_eq!(
+        target.to_string(),
+        "api-new in dc2 where Service.Meta.v == 2"
+    );
     assert!(target.only_passing);
 }
 
@@ -112,7 +117,10 @@ fn a_failover_that_is_not_used_is_said() {
 fn broken_chains_are_errors_that_name_what_is_broken() {
     let mut chain = chain();
     chain.start_node = "resolver:api".to_owned();
-    assert_eq!(destination(&chain).unwrap_err(), "its node `resolver:api` does not exist");
+    assert_eq!(
+        destination(&chain).unwrap_err(),
+        "its node `resolver:api` does not exist"
+    );
     chain.start_node = resolver(&mut chain, "api", "dc1");
     chain.targets.clear();
     assert_eq!(
@@ -137,5 +145,8 @@ fn a_cluster_peer_is_named_as_out_of_reach() {
         target.peer = "lab2".to_owned();
     }
     let what = destination(&chain).unwrap_err();
-    assert_eq!(what, "its target is in the cluster peer `lab2`, which this client cannot reach");
+    assert_eq!(
+        what,
+        "its target is in the cluster peer `lab2`, which this client cannot reach"
+    );
 }

@@ -44,7 +44,10 @@ fn a_bound_wildcard_is_no_address() {
     let mut entry = entry();
     entry.node.address = "0.0.0.0".to_owned();
     let out = instance(&entry, "dc1", false).readiness;
-    assert_eq!(out, Readiness::Out("has no address that can be dialled".into()));
+    assert_eq!(
+        out,
+        Readiness::Out("has no address that can be dialled".into())
+    );
 }
 
 #[test]
@@ -63,14 +66,20 @@ fn names_and_ipv6_are_dialled_as_such() {
 fn in_another_datacenter_the_wan_addresses_come_first() {
     let mut entry = entry();
     entry.service.address = "10.0.0.9".to_owned();
-    entry.node.tagged_addresses.insert("wan".to_owned(), "198.51.100.1".to_owned());
+    entry
+        .node
+        .tagged_addresses
+        .insert("wan".to_owned(), "198.51.100.1".to_owned());
     assert_eq!(dialled(&entry, "dc2"), "10.0.0.9:8443");
     entry.service.address = String::new();
     assert_eq!(dialled(&entry, "dc2"), "198.51.100.1:8443");
     let mut wan = ServiceAddress::default();
     wan.address = "203.0.113.5".to_owned();
     wan.port = 443;
-    entry.service.tagged_addresses.insert("wan".to_owned(), wan.clone());
+    entry
+        .service
+        .tagged_addresses
+        .insert("wan".to_owned(), wan.clone());
     assert_eq!(dialled(&entry, "dc2"), "203.0.113.5:443");
     assert_eq!(dialled(&entry, "dc1"), "10.0.0.1:8443");
     wan.port = 0;
@@ -94,7 +103,9 @@ fn without_a_port_it_is_dialled_at_its_named_port_or_its_socket() {
 fn a_critical_check_of_the_service_takes_it_out_and_is_named() {
     let mut entry = entry();
     entry.checks.push(check("serfHealth", "", Status::Critical));
-    entry.checks.push(check("api-ttl", "api-1", Status::Critical));
+    entry
+        .checks
+        .push(check("api-ttl", "api-1", Status::Critical));
     let out = instance(&entry, "dc1", false).readiness;
     assert_eq!(out, Readiness::Out("critical (check `api-ttl`)".into()));
 }
@@ -103,9 +114,14 @@ fn a_critical_check_of_the_service_takes_it_out_and_is_named() {
 fn a_critical_check_of_the_node_alone_is_told_apart() {
     let mut entry = entry();
     entry.checks.push(check("serfHealth", "", Status::Critical));
-    entry.checks.push(check("api-ttl", "api-1", Status::Passing));
+    entry
+        .checks
+        .push(check("api-ttl", "api-1", Status::Passing));
     let out = instance(&entry, "dc1", false).readiness;
-    assert_eq!(out, Readiness::NodeFailing("critical (check `serfHealth`)".into()));
+    assert_eq!(
+        out,
+        Readiness::NodeFailing("critical (check `serfHealth`)".into())
+    );
 }
 
 #[test]
@@ -121,7 +137,9 @@ fn maintenance_of_the_node_is_meant_and_no_failing_node() {
 #[test]
 fn a_status_we_do_not_know_is_no_promise() {
     let mut entry = entry();
-    entry.checks.push(check("new", "api-1", Status::Other("resting".to_owned())));
+    entry
+        .checks
+        .push(check("new", "api-1", Status::Other("resting".to_owned())));
     assert_ne!(instance(&entry, "dc1", false).readiness, Readiness::Ready);
 }
 
@@ -133,7 +151,10 @@ fn weights_follow_the_state() {
     entry.checks.push(check("mem", "api-1", Status::Warning));
     assert_eq!(instance(&entry, "dc1", false).weight, 2);
     let out = instance(&entry, "dc1", true).readiness;
-    assert!(matches!(out, Readiness::Out(_)), "only passing ones are wanted");
+    assert!(
+        matches!(out, Readiness::Out(_)),
+        "only passing ones are wanted"
+    );
     entry.service.weights = Weights::new(10, 0);
     let out = instance(&entry, "dc1", false).readiness;
     assert_eq!(out, Readiness::Out("has weight 0 while warning".into()));
