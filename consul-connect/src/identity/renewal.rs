@@ -11,6 +11,8 @@ const WINDOW_START: f64 = 0.6;
 const WINDOW_END: f64 = 0.9;
 /// The spread of re-signing after the active root changed, and the unit of the windows after a rate limit.
 const DEFAULT_SPREAD: Duration = Duration::from_secs(30);
+/// A root that was not cross-signed is trusted by others only once they have heard of it: no leaf is asked for before.
+const SETTLE: Duration = Duration::from_secs(1);
 /// Rate-limit windows stop growing here, so that a long outage of the authority does not add hours at its end.
 const MAX_WINDOWS: u32 = 10;
 const FIRST_BACKOFF: Duration = Duration::from_secs(1);
@@ -76,7 +78,8 @@ pub(crate) fn wait(
         Cause::Age => leaf.map_or(Duration::ZERO, |leaf| age(leaf, now, jitter)),
         Cause::RootChanged => {
             let by_age = leaf.map_or(Duration::ZERO, |leaf| age(leaf, now, 1.0));
-            spread.0.mul_f64(jitter).min(by_age)
+            let settle = SETTLE.min(spread.0);
+            spread.0.mul_f64(jitter).max(settle).min(by_age)
         }
         Cause::RateLimited { errors } => {
             let window = DEFAULT_SPREAD.saturating_mul(errors.clamp(1, MAX_WINDOWS));

@@ -2,6 +2,7 @@
 
 mod pair;
 mod raw;
+pub mod real;
 
 pub use pair::{Pair, TD, echo_once, pair};
-pub use raw::raw_client;
+pub use raw::{raw_client, raw_server};

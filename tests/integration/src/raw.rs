@@ -2,13 +2,16 @@ use std::{net::SocketAddr, sync::Arc};
 
 use consul_connect::{Listener, Material, crypto_provider};
 use rustls::{
-    ClientConfig, DigitallySignedStruct, Error, SignatureScheme,
+    ClientConfig, DigitallySignedStruct, Error, ServerConfig, SignatureScheme,
     client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier},
     crypto::CryptoProvider,
 };
 use rustls_pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime, pem::PemObject};
-use tokio::{io::AsyncReadExt, net::TcpStream};
-use tokio_rustls::TlsConnector;
+use tokio::{
+    io::AsyncReadExt,
+    net::{TcpListener, TcpStream},
+};
+use tokio_rustls::{TlsAcceptor, TlsConnector};
 
 /// A TLS client that trusts anybody, and presents `material` or nothing. Returns when the server has closed it, or has
 /// accepted it.
@@ -30,6 +33,39 @@ pub async fn raw_client(server: SocketAddr, material: Option<Material>, listener
     }
 }
 
+/// A TLS server that lets anybody in, and presents `material`. It serves as long as the runtime lives.
+pub async fn raw_server(material: &Material) -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a listener");
+    let address = listener.local_addr().expect("an address");
+    let (chain, key) = parts(material);
+    let config = ServerConfig::builder_with_provider(crypto_provider().expect("a provider"))
+        .with_safe_default_protocol_versions()
+        .expect("TLS versions")
+        .with_no_client_auth()
+        .with_single_cert(chain, key)
+        .expect("a server certificate");
+    let acceptor = TlsAcceptor::from(Arc::new(config));
+    tokio::spawn(async move {
+        while let Ok((tcp, _)) = listener.accept().await {
+            let acceptor = acceptor.clone();
+            tokio::spawn(async move {
+                if let Ok(mut tls) = acceptor.accept(tcp).await {
+                    let _ = tls.read(&mut [0; 1]).await;
+                }
+            });
+        }
+    });
+    address
+}
+
+fn parts(material: &Material) -> (Vec<CertificateDer<'static>>, PrivateKeyDer<'static>) {
+    let chain = CertificateDer::pem_slice_iter(material.chain_pem.as_bytes())
+        .collect::<Result<Vec<_>, _>>()
+        .expect("a chain");
+    let key = PrivateKeyDer::from_pem_slice(material.key_pem.expose().as_bytes());
+    (chain, key.expect("a key"))
+}
+
 fn config(material: Option<Material>) -> ClientConfig {
     let provider = crypto_provider().expect("a provider");
     let builder = ClientConfig::builder_with_provider(Arc::clone(&provider))
@@ -40,11 +76,7 @@ fn config(material: Option<Material>) -> ClientConfig {
     match material {
         None => builder.with_no_client_auth(),
         Some(material) => {
-            let chain = CertificateDer::pem_slice_iter(material.chain_pem.as_bytes())
-                .collect::<Result<Vec<_>, _>>()
-                .expect("a chain");
-            let key =
-                PrivateKeyDer::from_pem_slice(material.key_pem.expose().as_bytes()).expect("a key");
+            let (chain, key) = parts(&material);
             builder
                 .with_client_auth_cert(chain, key)
                 .expect("a client certificate")
