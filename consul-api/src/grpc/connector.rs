@@ -2,7 +2,7 @@
 //! and knows nothing of the system's certificates.
 
 use std::{
-    io,
+    fmt, io,
     pin::Pin,
     sync::Arc,
     task::{Context, Poll},
@@ -30,6 +30,10 @@ pub(super) struct Connector {
     tls: Option<(TlsConnector, ServerName<'static>)>,
     timeout: Duration,
 }
+
+/// Why there is no connection. Told apart from a connection that broke by its type.
+#[derive(Clone, Debug)]
+pub(super) struct DialError(Arc<io::Error>);
 
 pub(super) trait Io: AsyncRead + AsyncWrite + Send + Unpin {}
 
@@ -105,21 +109,35 @@ async fn dial(address: &Address) -> io::Result<Stream> {
 
 impl Service<Uri> for Connector {
     type Response = TokioIo<Stream>;
-    type Error = io::Error;
-    type Future = Pin<Box<dyn Future<Output = io::Result<TokioIo<Stream>>> + Send>>;
+    type Error = DialError;
+    type Future = Pin<Box<dyn Future<Output = Result<TokioIo<Stream>, DialError>> + Send>>;
 
-    fn poll_ready(&mut self, _cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+    fn poll_ready(&mut self, _cx: &mut Context<'_>) -> Poll<Result<(), DialError>> {
         Poll::Ready(Ok(()))
     }
 
     fn call(&mut self, _origin: Uri) -> Self::Future {
         let connector = self.clone();
         Box::pin(async move {
-            let connected = timeout(connector.timeout, connector.connect()).await;
-            connected
-                .unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
-                .map(TokioIo::new)
+            match timeout(connector.timeout, connector.connect()).await {
+                Ok(Ok(stream)) => Ok(TokioIo::new(stream)),
+                Ok(Err(error)) => Err(DialError(Arc::new(error))),
+                Err(_) => Err(DialError(Arc::new(io::ErrorKind::TimedOut.into()))),
+            }
         })
+    }
+}
+
+impl fmt::Display for DialError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl std::error::Error for DialError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        // This is the I/O error with a name; it would say the same once more.
+        self.0.source()
     }
 }
 

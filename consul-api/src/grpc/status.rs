@@ -3,16 +3,19 @@
 use std::error::Error as _;
 
 use http::StatusCode;
-use tonic::{Code, ConnectError, Status};
+use tonic::{Code, Status};
 
+use super::connector::DialError;
 use crate::{Error, error::Kind};
 
 /// The error for `status`, met while doing `operation`.
 pub(super) fn error(operation: String, status: Status) -> Error {
     // A status that has a source was made on this side of the connection.
     if let Some(source) = status.source() {
+        if let Some(dialling) = dialling(source) {
+            return Error::new(Kind::Connect, operation).with_source(dialling.clone());
+        }
         let kind = match status.code() {
-            _ if comes_from_connecting(source) => Kind::Connect,
             Code::DeadlineExceeded => Kind::Timeout,
             Code::OutOfRange => Kind::TooLarge,
             _ => Kind::Transport,
@@ -29,9 +32,9 @@ pub(super) fn error(operation: String, status: Status) -> Error {
     }
 }
 
-fn comes_from_connecting(source: &(dyn std::error::Error + 'static)) -> bool {
+fn dialling<'a>(source: &'a (dyn std::error::Error + 'static)) -> Option<&'a DialError> {
     std::iter::successors(Some(source), |&error| error.source())
-        .any(<dyn std::error::Error>::is::<ConnectError>)
+        .find_map(|error| error.downcast_ref())
 }
 
 /// The status with which Consul's HTTP API would have said the same.
@@ -83,17 +86,5 @@ mod tests {
             error.to_string(),
             "signing a leaf: Consul answered 400: SPIFFE ID is not valid"
         );
-    }
-
-    #[test]
-    fn a_failed_dial_is_no_connection() {
-        let refused = std::io::Error::from(std::io::ErrorKind::ConnectionRefused);
-        let status = Status::from_error(Box::new(ConnectError(Box::new(refused))));
-        let error = error(
-            "signing a leaf over gRPC at http://127.0.0.1:8502".to_owned(),
-            status,
-        );
-        assert!(error.is_connect() && error.is_retryable());
-        assert!(error.to_string().contains("127.0.0.1:8502"), "{error}");
     }
 }
