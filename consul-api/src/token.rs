@@ -93,6 +93,7 @@ impl Token {
     /// The secret as a header value that is not logged and not indexed by HPACK.
     ///
     /// Also the metadata value of gRPC calls (`x-consul-token`).
+    #[cfg(feature = "grpc")]
     pub(crate) async fn header(&self) -> Result<Option<HeaderValue>, Error> {
         let Some(secret) = self.secret().await? else {
             return Ok(None);

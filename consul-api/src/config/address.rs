@@ -82,6 +82,7 @@ impl Address {
     }
 
     /// The host a server's certificate is checked against.
+    #[cfg(feature = "grpc")]
     pub(crate) fn host(&self) -> &str {
         match &self.target {
             Target::Unix(_) => "localhost",
