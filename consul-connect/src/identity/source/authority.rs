@@ -219,7 +219,7 @@ impl<A: Authority> Signed<A> {
         );
         let now = (self.settings.now)();
         wait(
-            None,
+            Some(leaf.facts.validity),
             now,
             rand::random(),
             Cause::Failed {

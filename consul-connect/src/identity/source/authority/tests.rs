@@ -355,8 +355,8 @@ async fn a_refused_token_is_said_to_be_of_no_use_waiting_for() {
 #[tokio::test(start_paused = true)]
 async fn leafs_that_are_old_when_they_come_are_not_asked_for_without_pause() {
     let ca = FakeCa::new("one.consul");
-    // Valid since a minute ago and for three seconds more: past nine tenths already.
-    ca.with(|state| state.lifetime = Duration::from_secs(3));
+    // As a clock far ahead of the authority's sees them: expired already.
+    ca.with(|state| state.lifetime = Duration::ZERO);
     let mut source = ca.follow();
     let begun = Instant::now();
     for _ in 0..10 {
@@ -367,6 +367,24 @@ async fn leafs_that_are_old_when_they_come_are_not_asked_for_without_pause() {
         "{:?}",
         begun.elapsed()
     );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_leaf_with_seconds_left_is_renewed_before_they_have_passed() {
+    let ca = FakeCa::new("one.consul");
+    // Valid since a minute ago and for three seconds more: past nine tenths already.
+    ca.with(|state| state.lifetime = Duration::from_secs(3));
+    let mut source = ca.follow();
+    good(&mut source).await;
+    for _ in 0..10 {
+        let signed = Instant::now();
+        good(&mut source).await;
+        let pause = signed.elapsed();
+        assert!(
+            pause >= Duration::from_millis(500) && pause < Duration::from_secs(3),
+            "{pause:?}"
+        );
+    }
 }
 
 #[tokio::test(start_paused = true)]
