@@ -125,7 +125,7 @@ impl Agent<'_> {
     pub fn register_service(&self, registration: &ServiceRegistration) -> RegisterService {
         RegisterService {
             call: self.write(vec!["service".into(), "register".into()], |request| {
-                request.set_json(registration)
+                request.set_json(registration);
             }),
         }
     }
@@ -160,7 +160,7 @@ impl Agent<'_> {
     /// Registers a check by itself. `PUT /v1/agent/check/register`
     pub fn register_check(&self, registration: &CheckRegistration) -> Call<()> {
         self.write(vec!["check".into(), "register".into()], |request| {
-            request.set_json(registration)
+            request.set_json(registration);
         })
     }
 
@@ -413,7 +413,7 @@ impl Read<Service> {
     /// Holds the answer back until the registration differs from this content hash, which came with an earlier answer.
     pub fn hash(self, hash: impl Into<String>) -> Self {
         self.map_request(|request| {
-            request.set_cursor(Some(crate::request::Cursor::Hash(hash.into())))
+            request.set_cursor(Some(crate::request::Cursor::Hash(hash.into())));
         })
     }
 }

@@ -218,9 +218,13 @@ impl<'de> Deserialize<'de> for GoDuration {
             }
 
             fn visit_u64<E: de::Error>(self, nanoseconds: u64) -> Result<GoDuration, E> {
-                i64::try_from(nanoseconds)
-                    .map(GoDuration::from_nanos)
-                    .map_err(|_| E::invalid_value(de::Unexpected::Unsigned(nanoseconds), &self))
+                match i64::try_from(nanoseconds) {
+                    Ok(nanoseconds) => Ok(GoDuration::from_nanos(nanoseconds)),
+                    Err(_) => Err(E::invalid_value(
+                        de::Unexpected::Unsigned(nanoseconds),
+                        &self,
+                    )),
+                }
             }
 
             fn visit_str<E: de::Error>(self, text: &str) -> Result<GoDuration, E> {

@@ -40,7 +40,7 @@ impl ServiceEntry {
                 (Status::Warning, _) => {}
                 // A state we do not know is no promise that it serves.
                 (Status::Critical | Status::Maintenance | Status::Other(_), _) => {
-                    worst = Status::Critical
+                    worst = Status::Critical;
                 }
             }
         }

@@ -120,6 +120,8 @@ pub(crate) use words;
 
 #[cfg(test)]
 mod tests {
+    #![expect(unreachable_pub, reason = "the macro makes what the API shows")]
+
     wire! {
         /// Nested in the other.
         pub struct Inner {

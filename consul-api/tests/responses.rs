@@ -518,10 +518,11 @@ async fn refusals_of_a_real_consul_become_errors_with_its_words() {
             vector.name
         );
         let words = String::from_utf8(vector.body_bytes()).expect("text");
-        assert_eq!(
-            error.server_message().unwrap_or_default(),
-            words.trim(),
-            "{}",
+        // Long ones are cut.
+        let kept = error.server_message().unwrap_or_default();
+        assert!(
+            words.trim().starts_with(kept) && (kept == words.trim() || kept.len() > 1_900),
+            "{}: {kept}",
             vector.name
         );
         assert_eq!(

@@ -109,9 +109,8 @@ macro_rules! kinds {
             fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
                 // The kind may stand anywhere in the object, so the whole is read before the type is known.
                 let mut fields = BTreeMap::<String, Json>::deserialize(deserializer)?;
-                let kind = match fields.remove("Kind") {
-                    Some(Json::String(kind)) => kind,
-                    _ => return Err(de::Error::missing_field("Kind")),
+                let Some(Json::String(kind)) = fields.remove("Kind") else {
+                    return Err(de::Error::missing_field("Kind"));
                 };
                 match kind.as_str() {
                     $($kind => typed(fields).map(Self::$variant),)*
