@@ -15,8 +15,6 @@ use futures_core::Stream;
 pub use fixed::{Fixed, fixed};
 pub(crate) use health::{Health, Hidden};
 
-use crate::error::BoxError;
-
 /// Finds the instances of a target.
 ///
 /// # Security
@@ -32,13 +30,16 @@ pub trait Resolve: Send + Sync + 'static {
     fn resolve(&self, target: &Target) -> Resolution;
 }
 
+/// Why nothing new is known of a target: any error.
+pub type ResolveError = Box<dyn std::error::Error + Send + Sync>;
+
 /// What [`Resolve::resolve`] returns.
-pub type Resolution = Pin<Box<dyn Stream<Item = Result<Vec<Instance>, BoxError>> + Send>>;
+pub type Resolution = Pin<Box<dyn Stream<Item = Result<Vec<Instance>, ResolveError>> + Send>>;
 
 impl<F, S> Resolve for F
 where
     F: Fn(&Target) -> S + Send + Sync + 'static,
-    S: Stream<Item = Result<Vec<Instance>, BoxError>> + Send + 'static,
+    S: Stream<Item = Result<Vec<Instance>, ResolveError>> + Send + 'static,
 {
     fn resolve(&self, target: &Target) -> Resolution {
         Box::pin(self(target))
