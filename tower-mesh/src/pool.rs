@@ -40,7 +40,7 @@ use std::{
 use tokio::sync::oneshot;
 
 pub(crate) use connection::{Lease, SendError};
-pub(crate) use open::{Answer, BoxFuture, BoxIo, Closing, Guard, Offer, Open, Opened};
+pub(crate) use open::{Answer, BoxFuture, Closing, Guard, Offer, Open, Opened};
 pub(crate) use protocol::{Protocol, Want};
 
 use crate::error::{Error, ErrorKind};

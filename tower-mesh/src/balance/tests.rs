@@ -40,7 +40,7 @@ proptest! {
         let sampler = Sampler::new(&weights);
         let cost = |index: usize| f64::from(endpoints[index].1);
         let (one, other) = sampler.draw_two(bits).expect("endpoints");
-        let mut model = vec![one, other];
+        let mut model = [one, other];
         model.sort_by(|a, b| cost(*a).total_cmp(&cost(*b)));
         prop_assert_eq!(least_cost(&sampler, bits, cost), Some(model[0]));
     }

@@ -70,10 +70,10 @@ impl Received {
             Poll::Ready(Some(Ok(frame))) => {
                 if incoming.is_end_stream() {
                     self.end();
-                } else if let Some(timer) = self.timer.as_mut() {
-                    if let Some(at) = self.terms.next_end() {
-                        timer.as_mut().reset(at);
-                    }
+                } else if let Some(timer) = self.timer.as_mut()
+                    && let Some(at) = self.terms.next_end()
+                {
+                    timer.as_mut().reset(at);
                 }
                 Poll::Ready(Some(Ok(frame)))
             }

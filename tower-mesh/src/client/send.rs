@@ -97,14 +97,11 @@ struct Call<'a, T> {
     terms: T,
 }
 
-/// What came of one try.
-enum Tried {
-    Answered(Response<Body>),
-    /// Nothing was sent: the request may go anywhere.
-    Unsent(Request<Body>, Error),
-    /// It was sent, and may be sent again, as this copy.
-    Again(Request<Body>, Error),
-    Failed(Error),
+/// Why a try was not answered.
+enum Unanswered {
+    /// Nothing was sent, or what was may be sent again: here is the request.
+    Again(Box<Request<Body>>, Error),
+    Final(Error),
 }
 
 impl<T: Fn() -> Terms> Call<'_, T> {
@@ -135,19 +132,14 @@ impl<T: Fn() -> Terms> Call<'_, T> {
                     continue;
                 }
             };
-            let next = match self.exchange(request, lease, load).await {
-                Tried::Answered(response) => return Ok(response),
-                Tried::Failed(error) => return Err(error),
-                Tried::Unsent(next, error) => {
+            match self.exchange(request, lease, load).await {
+                Ok(response) => return Ok(response),
+                Err(Unanswered::Final(error)) => return Err(error),
+                Err(Unanswered::Again(again, error)) => {
                     last = Some(error);
-                    next
+                    request = *again;
                 }
-                Tried::Again(next, error) => {
-                    last = Some(error);
-                    next
-                }
-            };
-            request = next;
+            }
             head::unshape(
                 &mut request,
                 self.upstream.name(),
@@ -166,7 +158,7 @@ impl<T: Fn() -> Terms> Call<'_, T> {
         mut request: Request<Body>,
         mut lease: Lease,
         mut load: InFlight,
-    ) -> Tried {
+    ) -> Result<Response<Body>, Unanswered> {
         head::shape(&mut request, lease.protocol());
         let copy = replay::copy(&request, &lease);
         let method = request.method().clone();
@@ -178,11 +170,8 @@ impl<T: Fn() -> Terms> Call<'_, T> {
                     lease.upgraded();
                 }
                 let terms = (self.terms)();
-                Tried::Answered(
-                    response.map(|incoming| {
-                        Body::received(Received::new(incoming, lease, load, terms))
-                    }),
-                )
+                Ok(response
+                    .map(|incoming| Body::received(Received::new(incoming, lease, load, terms))))
             }
             Err(SendError::NotSent(request, source)) => {
                 load.unsent();
@@ -190,10 +179,8 @@ impl<T: Fn() -> Terms> Call<'_, T> {
                     "calling `{}`: the connection closed before the request was written",
                     self.upstream.name()
                 );
-                Tried::Unsent(
-                    request,
-                    Error::with_source(ErrorKind::NotSent, context, source),
-                )
+                let error = Error::with_source(ErrorKind::NotSent, context, source);
+                Err(Unanswered::Again(request, error))
             }
             Err(SendError::Sent(source)) => {
                 load.failed();
@@ -205,10 +192,10 @@ impl<T: Fn() -> Terms> Call<'_, T> {
                 };
                 let context = format!("calling `{}`: {context}", self.upstream.name());
                 let error = Error::with_source(ErrorKind::Sent, context, source);
-                match copy {
-                    Some(copy) if fate.permits(&method) => Tried::Again(copy, error),
-                    _ => Tried::Failed(error),
-                }
+                Err(match copy {
+                    Some(copy) if fate.permits(&method) => Unanswered::Again(Box::new(copy), error),
+                    _ => Unanswered::Final(error),
+                })
             }
         }
     }

@@ -81,7 +81,7 @@ pub(crate) struct Lease {
 /// Why a request was not answered.
 pub(crate) enum SendError {
     /// Not a byte of it was written: here it is again.
-    NotSent(http::Request<Body>, hyper::Error),
+    NotSent(Box<http::Request<Body>>, hyper::Error),
     /// It was written, in part or whole, and its fate is unknown.
     Sent(hyper::Error),
 }
@@ -114,7 +114,7 @@ impl Lease {
     }
 
     /// After an upgrade the connection is not HTTP any more.
-    pub(crate) fn upgraded(&mut self) {
+    pub(crate) fn upgraded(&self) {
         self.conn.retire();
     }
 
@@ -138,7 +138,7 @@ impl Lease {
                 self.conn.retire();
             }
             match message {
-                Some(request) => SendError::NotSent(request, error),
+                Some(request) => SendError::NotSent(Box::new(request), error),
                 None => SendError::Sent(error),
             }
         })

@@ -160,17 +160,6 @@ async fn builds_requests_and_reads_responses() {
         .await;
     assert_eq!(text.expect("text"), "ping");
 
-    let invoice = client
-        .post("/json")
-        .json(&Invoice { id: 7 })
-        .send()
-        .await
-        .expect("a response");
-    assert_eq!(
-        invoice.json::<Invoice>().await.expect("an invoice"),
-        Invoice { id: 8 }
-    );
-
     let query = client
         .get("/query?a=1")
         .query("b c", "d&é")
@@ -182,6 +171,29 @@ async fn builds_requests_and_reads_responses() {
     let headers = client.get("/headers").header("x-a", "1").header("x-a", "2");
     let headers = headers.send().await.expect("a response").text().await;
     assert_eq!(headers.expect("text"), "1|2");
+}
+
+#[cfg(feature = "json")]
+#[tokio::test]
+async fn sends_and_reads_json() {
+    let (_world, client) = client(BOTH).await;
+    let invoice = client
+        .post("/json")
+        .json(&Invoice { id: 7 })
+        .send()
+        .await
+        .expect("a response");
+    assert_eq!(
+        invoice.json::<Invoice>().await.expect("an invoice"),
+        Invoice { id: 8 }
+    );
+    let text = client.get("/version").send().await.expect("a response");
+    let error = text.json::<Invoice>().await.expect_err("no invoice");
+    assert_eq!(error.kind(), ErrorKind::Decode);
+    assert_eq!(
+        error.to_string(),
+        "GET /version on `api`: decoding the response"
+    );
 }
 
 #[tokio::test]

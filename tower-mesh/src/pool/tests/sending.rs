@@ -136,10 +136,10 @@ async fn under_goaway_churn_each_failure_says_that_it_may_go_again() {
         loop {
             let call = world.get("/");
             // The server says GOAWAY for every other request.
-            if let Some(wire) = world.peer.connections.lock().unwrap().last() {
-                if round % 2 == 0 {
-                    wire.goaway.notify_one();
-                }
+            if let Some(wire) = world.peer.connections.lock().unwrap().last()
+                && round % 2 == 0
+            {
+                wire.goaway.notify_one();
             }
             let Err(error) = call.await else { break };
             let source = std::error::Error::source(&error).expect("a cause");

@@ -1,6 +1,6 @@
 //! Who dials, who waits, who gets what.
 
-use std::time::Duration;
+use std::{sync::atomic::Ordering, time::Duration};
 
 use futures_util::future::join_all;
 
@@ -155,10 +155,7 @@ async fn a_request_that_needs_h2_is_refused_by_an_http1_peer_before_it_is_sent()
         );
     }
     assert_eq!(world.dials(), 1, "what is known is not asked again");
-    assert_eq!(
-        world.peer.served.load(std::sync::atomic::Ordering::SeqCst),
-        0
-    );
+    assert_eq!(world.peer.served.load(Ordering::SeqCst), 0);
 }
 
 #[tokio::test(start_paused = true)]
