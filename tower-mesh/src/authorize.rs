@@ -39,3 +39,6 @@ pub use future::ResponseFuture;
 pub use layer::{AuthorizeLayer, AuthorizeService};
 
 pub(crate) use refusal::{Dialect, Refusal};
+
+#[cfg(test)]
+mod tests;

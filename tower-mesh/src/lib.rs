@@ -11,6 +11,7 @@ mod grpc;
 mod pool;
 pub mod resolve;
 pub mod serve;
+pub mod tcp;
 mod upstream;
 
 pub use body::Body;

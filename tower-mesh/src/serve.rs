@@ -32,8 +32,8 @@ mod protocol;
 mod request;
 mod server;
 pub(crate) mod shutdown;
-mod stage;
-mod tether;
+pub(crate) mod stage;
+pub(crate) mod tether;
 
 pub use builder::ServerBuilder;
 pub use limits::Limits;

@@ -93,7 +93,7 @@ impl Control {
 ///
 /// # Cancel safety
 ///
-/// Dropping the future cuts the connection; a stream the application took over stays.
+/// Dropping the future cuts the connection, also one that the application took over.
 pub(crate) async fn serve<I, S, B>(
     io: I,
     negotiated: Option<Protocol>,
@@ -128,7 +128,8 @@ pub(crate) async fn serve<I, S, B>(
         Err(error) => return tracing::debug!(%error, "no HTTP was spoken"),
     };
     match ended {
-        Ended::Cut => return tether.cut(),
+        // Dropping the tether cuts what is left.
+        Ended::Cut => return,
         Ended::Closed(Ok(())) => {}
         Ended::Closed(Err(error)) => {
             tracing::debug!(error = &error as &dyn std::error::Error, "connection broke");
@@ -141,9 +142,8 @@ pub(crate) async fn serve<I, S, B>(
 /// to drain only starts its clock.
 async fn upgraded(tether: &mut Tether, control: &mut Control) {
     let gone = std::future::poll_fn(|cx| tether.poll_gone(cx));
-    if until_cut(control, gone).await.is_none() {
-        tether.cut();
-    }
+    // In either case the tether is dropped next, which cuts what is not gone.
+    let _gone_or_cut = until_cut(control, gone).await;
 }
 
 /// `future`, or `None` if the connection is to be cut first.

@@ -79,7 +79,7 @@ impl Server {
         loop {
             tokio::select! {
                 biased;
-                () = stage::leaving(&mut stages), if !leaving => {
+                () = stage::reached(Stage::Draining, &mut stages), if !leaving => {
                     leaving = true;
                     self.listener.stop_accepting();
                 }

@@ -10,7 +10,7 @@ use super::connection::Order;
 
 /// How far a server is on its way out. It only ever goes forward.
 #[derive(Clone, Copy, Debug, Default, Eq, Ord, PartialEq, PartialOrd)]
-pub(super) enum Stage {
+pub(crate) enum Stage {
     #[default]
     Serving,
     Draining,
@@ -22,7 +22,7 @@ pub(super) enum Stage {
 pub struct ServerHandle(Arc<watch::Sender<Stage>>);
 
 impl ServerHandle {
-    pub(super) fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self(Arc::new(watch::Sender::default()))
     }
 
@@ -47,7 +47,7 @@ impl ServerHandle {
         });
     }
 
-    pub(super) fn subscribe(&self) -> watch::Receiver<Stage> {
+    pub(crate) fn subscribe(&self) -> watch::Receiver<Stage> {
         self.0.subscribe()
     }
 }
@@ -60,14 +60,10 @@ impl fmt::Debug for ServerHandle {
     }
 }
 
-/// Waits until `stages` says at least that the server drains.
-pub(super) async fn leaving(stages: &mut watch::Receiver<Stage>) {
+/// Waits until a server is at least at `stage`.
+pub(crate) async fn reached(stage: Stage, stages: &mut watch::Receiver<Stage>) {
     // Closed means that nobody can end the server any more, not that somebody did.
-    if stages
-        .wait_for(|stage| *stage > Stage::Serving)
-        .await
-        .is_err()
-    {
+    if stages.wait_for(|current| *current >= stage).await.is_err() {
         std::future::pending().await
     }
 }

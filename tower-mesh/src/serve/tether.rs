@@ -27,7 +27,7 @@ pub(crate) struct Tethered<I> {
     _gone: oneshot::Sender<()>,
 }
 
-/// The near end.
+/// The near end. Dropping it cuts the stream: nobody would hold it to its orders any more.
 #[derive(Debug)]
 pub(crate) struct Tether {
     switch: Arc<Switch>,
@@ -66,6 +66,12 @@ impl Tether {
     /// Ready when the stream was dropped.
     pub(crate) fn poll_gone(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         Pin::new(&mut self.gone).poll(cx).map(drop)
+    }
+}
+
+impl Drop for Tether {
+    fn drop(&mut self) {
+        self.cut();
     }
 }
 
@@ -176,6 +182,17 @@ mod tests {
         assert_eq!(
             write.await.expect("no panic").expect_err("cut").kind(),
             aborted
+        );
+    }
+
+    #[tokio::test]
+    async fn a_stream_does_not_outlive_its_near_end() {
+        let (_near, far) = duplex(8);
+        let (mut far, tether) = tether(far);
+        drop(tether);
+        assert_eq!(
+            far.read_u8().await.expect_err("cut").kind(),
+            io::ErrorKind::ConnectionAborted
         );
     }
 

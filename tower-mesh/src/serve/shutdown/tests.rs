@@ -5,7 +5,10 @@ use std::{
 
 use tokio::sync::mpsc;
 
-use super::*;
+use super::{
+    super::stage::{Stage, reached},
+    *,
+};
 
 const TIMING: Timing = Timing {
     grace: Duration::from_secs(5),
@@ -145,13 +148,11 @@ impl Place for Diary {
 /// A server whose last connection ends `after` it is told to drain.
 async fn server(handle: ServerHandle, diary: &Diary, after: Duration) {
     let mut stages = handle.subscribe();
-    super::super::stage::leaving(&mut stages).await;
+    reached(Stage::Draining, &mut stages).await;
     diary.write("drains");
     tokio::select! {
         () = tokio::time::sleep(after) => diary.write("idle"),
-        _ = stages.wait_for(|stage| *stage == super::super::stage::Stage::Cut) => {
-            diary.write("cut");
-        }
+        () = reached(Stage::Cut, &mut stages) => diary.write("cut"),
     }
 }
 
