@@ -65,7 +65,10 @@ impl Registration {
     /// Begins to keep the instance registered. Must be called within a Tokio runtime.
     pub fn new(client: Client, config: RegistrationConfig) -> Self {
         let id = config.instance_id();
-        let health = Health::new(config.initial.clone());
+        let health = match &config.health {
+            Some(shared) => shared.clone(),
+            None => Health::new(config.initial.clone()),
+        };
         let external = config.external.is_some();
         let shared = Arc::new(Shared {
             wish: watch::Sender::new(Wish::default()),

@@ -1,6 +1,6 @@
 use std::{collections::BTreeMap, net::SocketAddr, time::Duration};
 
-use super::{HealthState, instance};
+use super::{Health, HealthState, instance};
 use crate::{Identity, ServiceName};
 
 /// Consul accepts no less.
@@ -20,6 +20,7 @@ pub struct RegistrationConfig {
     pub(super) ttl: Duration,
     pub(super) deregister_after: Duration,
     pub(super) initial: HealthState,
+    pub(super) health: Option<Health>,
     pub(super) identity: Option<Identity>,
     pub(super) external: Option<String>,
 }
@@ -38,6 +39,7 @@ impl RegistrationConfig {
             ttl: Duration::from_secs(15),
             deregister_after: Duration::from_secs(600),
             initial: HealthState::Passing,
+            health: None,
             identity: None,
             external: None,
         }
@@ -109,6 +111,14 @@ impl RegistrationConfig {
     #[must_use]
     pub fn initial(mut self, state: HealthState) -> Self {
         self.initial = state;
+        self
+    }
+
+    /// Follows this handle instead of one of its own: instances of one process that are well or unwell together. What it
+    /// says now is the health at the beginning.
+    #[must_use]
+    pub fn health(mut self, health: Health) -> Self {
+        self.health = Some(health);
         self
     }
 

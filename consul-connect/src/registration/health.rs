@@ -21,7 +21,8 @@ pub enum HealthState {
 pub struct Health(watch::Sender<HealthState>);
 
 impl Health {
-    pub(super) fn new(initial: HealthState) -> Self {
+    /// A handle of its own, for [`RegistrationConfig::health`](super::RegistrationConfig::health).
+    pub fn new(initial: HealthState) -> Self {
         Self(watch::Sender::new(initial))
     }
 
