@@ -24,4 +24,4 @@ mod stream;
 pub use accept::Listener;
 pub use stream::Stream;
 
-pub(crate) use accept::Acceptor;
+pub(crate) use accept::{Acceptor, BACKLOG};

@@ -11,7 +11,12 @@
 
 use std::{future::pending, pin::pin, time::Duration};
 
-use futures_util::{FutureExt as _, future::BoxFuture};
+use futures_core::Stream;
+use futures_util::{
+    FutureExt as _, StreamExt as _,
+    future::{BoxFuture, FusedFuture as _},
+    stream,
+};
 use tokio::time::{Instant, sleep_until};
 
 use super::ServerHandle;
@@ -134,21 +139,18 @@ pub(crate) trait Place: Sync {
 
 /// Runs a server from its first connection to its departure.
 ///
-/// `server` is [`Server::run`](super::Server::run); `asked` waits for the next wish that it leave.
-pub(crate) async fn conduct<P, A>(
+/// `server` is [`Server::run`](super::Server::run); each item of `asks` is a wish that it leave.
+pub(crate) async fn conduct(
     server: impl Future<Output = ()>,
     handle: ServerHandle,
-    place: &P,
+    place: &impl Place,
     timing: Timing,
-    mut asked: impl FnMut() -> A,
-) where
-    P: Place,
-    A: Future<Output = ()>,
-{
+    asks: impl Stream<Item = ()>,
+) {
     let mut state = State::Serving;
-    let mut server = pin!(server);
-    let mut serving = true;
-    let mut wish = pin!(asked());
+    let mut server = pin!(server.fuse());
+    // The end of the stream says that nobody will ask, not that somebody did.
+    let mut asks = pin!(asks.chain(stream::pending()));
     // What is under way outside while the server goes on.
     let mut errand: BoxFuture<'_, Event> = pending().boxed();
     while state != State::Gone {
@@ -158,21 +160,16 @@ pub(crate) async fn conduct<P, A>(
                 None => pending().await,
             }
         };
+        let serving = !server.is_terminated();
         let event = tokio::select! {
             biased;
-            () = &mut server, if serving => {
-                serving = false;
-                Event::Idle
-            }
+            () = &mut server, if serving => Event::Idle,
             event = &mut errand => {
                 errand = pending().boxed();
                 event
             }
             () = due => Event::Due,
-            () = wish.as_mut() => {
-                wish.set(asked());
-                Event::Asked
-            }
+            Some(()) = asks.next() => Event::Asked,
         };
         let (next, action) = state.on(event, Instant::now(), timing);
         if next != state {

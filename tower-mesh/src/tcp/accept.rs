@@ -10,6 +10,9 @@ use crate::serve::{
     tether::Tether,
 };
 
+/// Streams that were accepted and not taken. More wait in the kernel.
+pub(crate) const BACKLOG: usize = 16;
+
 /// Accepts byte streams of verified callers that the intentions allow. Others never get here.
 ///
 /// # Shutdown

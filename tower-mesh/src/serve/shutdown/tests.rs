@@ -1,9 +1,4 @@
-use std::{
-    convert::Infallible,
-    sync::{Arc, Mutex},
-};
-
-use tokio::sync::mpsc;
+use std::{convert::Infallible, sync::Mutex};
 
 use super::{
     super::stage::{Stage, reached},
@@ -163,27 +158,10 @@ async fn conducted(
     asks: &'static [u64],
 ) -> Vec<(u64, &'static str)> {
     let handle = ServerHandle::new();
-    let (sender, wishes) = mpsc::unbounded_channel();
-    let wishes = Arc::new(tokio::sync::Mutex::new(wishes));
     let began = Instant::now();
-    let ask = async {
-        for at in asks {
-            sleep_until(began + Duration::from_secs(*at)).await;
-            sender.send(()).expect("it listens");
-        }
-        pending::<Infallible>().await;
-    };
-    let asked = || {
-        let wishes = Arc::clone(&wishes);
-        async move {
-            wishes.lock().await.recv().await.expect("a wish");
-        }
-    };
+    let asks = stream::iter(asks).then(|at| sleep_until(began + Duration::from_secs(*at)));
     let server = server(handle.clone(), &diary, after);
-    tokio::select! {
-        () = conduct(server, handle, &diary, TIMING, asked) => {}
-        () = ask => {}
-    }
+    conduct(server, handle, &diary, TIMING, asks).await;
     diary.read()
 }
 

@@ -1,0 +1,507 @@
+//! Being a member of the mesh: identity, intentions, servers and clients under one handle.
+
+mod advertise;
+mod builder;
+#[cfg(feature = "dev")]
+mod dev;
+mod environment;
+mod join;
+mod presence;
+mod signals;
+mod status;
+
+pub use builder::MeshBuilder;
+pub use environment::Platform;
+pub use status::Status;
+
+use std::{fmt, net::SocketAddr, sync::Arc};
+
+use bytes::Bytes;
+use consul_api::Client as Consul;
+use consul_connect::{
+    Intentions, Layer, Registration, RegistrationConfig, ServiceName, registration::Health,
+};
+use futures_core::Stream;
+use futures_util::{
+    FutureExt as _,
+    stream::{self, StreamExt as _},
+};
+use http::{Request, Response};
+use http_body::Body;
+use hyper::body::Incoming;
+use tokio::{
+    net::{TcpListener, ToSocketAddrs, lookup_host},
+    sync::{mpsc, watch},
+};
+use tokio_util::task::AbortOnDropHandle;
+use tower_service::Service;
+
+use crate::{
+    Client, Error, ErrorKind, UpstreamRef,
+    authorize::Authorize,
+    error::BoxError,
+    serve::{
+        Server, ServerHandle,
+        shutdown::{Timing, conduct},
+    },
+    tcp,
+    upstream::{Context, connect_stream},
+};
+use advertise::Advertise;
+use builder::{Registering, Serving};
+use environment::Environment;
+use presence::{Entry, Presence, Roster};
+
+/// A member of a Consul service mesh.
+///
+/// A cheap handle: clones share everything. The process is a member by its identity, which is
+/// renewed as long as a `Mesh`, a [`Client`] or a server of it lives; its servers are in the catalog
+/// while they run.
+///
+/// # Shutdown
+///
+/// [`serve`](Self::serve) leaves by itself on SIGTERM and SIGINT; [`shutdown`](Self::shutdown) makes
+/// every server leave. In both cases in this order: the check turns critical; for a grace (5 s) the
+/// server goes on accepting, because callers do not know yet; it stops accepting and finishes what
+/// is open (HTTP/1.1 closes after the response, h2 sends GOAWAY) up to a deadline (10 s), after
+/// which it cuts the rest; the instance is deregistered. A second signal cuts at once. Dropping the
+/// future of a server instead is a crash: callers learn of it when the check's time is up.
+///
+/// What was called before goes on: a [`Client`] outlives its `Mesh`.
+#[derive(Clone)]
+pub struct Mesh(Arc<Inner>);
+
+struct Inner {
+    service: ServiceName,
+    environment: Environment,
+    consul: Consul,
+    consul_address: String,
+    consul_verified: bool,
+    identity_source: String,
+    context: Arc<Context>,
+    authorize: Arc<dyn Authorize>,
+    intentions: Option<Intentions>,
+    health: Health,
+    advertise: Option<Advertise>,
+    serving: Serving,
+    roster: Arc<Roster>,
+    /// How often somebody has asked this process to leave.
+    leaving: watch::Sender<u32>,
+    #[cfg(feature = "dev")]
+    dev: Option<Arc<consul_dev::ConsulDev>>,
+}
+
+impl Mesh {
+    /// Joins the mesh as `service`, through the Consul that the `CONSUL_*` variables name.
+    ///
+    /// # Errors
+    ///
+    /// As [`MeshBuilder::join`].
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future leaves nothing behind.
+    pub async fn join(service: impl Into<String>) -> Result<Self, Error> {
+        Self::builder(service).join().await
+    }
+
+    /// Joins in a way of one's own.
+    pub fn builder(service: impl Into<String>) -> MeshBuilder {
+        MeshBuilder::new(service.into())
+    }
+
+    /// Serves HTTP on `address` until the process is asked to end: SIGTERM, or SIGINT (Ctrl-C).
+    ///
+    /// `app` is any tower HTTP service: an axum `Router`, tonic's `Routes::into_axum_router()`, a
+    /// `tower::service_fn`. What happens to each request is told in [`serve`](crate::serve). Once
+    /// the port is known, the instance is registered, unless the platform does it.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Listen`] if the address cannot be bound or the signals cannot be handled;
+    /// [`ErrorKind::Shutdown`] if the mesh was left before.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future is a crash, see [`Mesh`]. The signals stay handled: tokio installs their
+    /// handlers for the rest of the process's life.
+    pub async fn serve<S, B>(
+        &self,
+        address: impl ToSocketAddrs + fmt::Debug,
+        app: S,
+    ) -> Result<(), Error>
+    where
+        S: Service<Request<Incoming>, Response = Response<B>> + Clone + Send + 'static,
+        S::Future: Send + 'static,
+        S::Error: Into<BoxError>,
+        B: Body<Data = Bytes> + Send + 'static,
+        B::Error: Into<BoxError>,
+    {
+        let tcp = self.bind(address).await?;
+        let signals = signals::asks().map_err(|error| {
+            Error::with_source(ErrorKind::Listen, "listening for signals", error)
+        })?;
+        self.run(tcp, app, signals).await
+    }
+
+    /// The same, until `shutdown` is ready. No signal is handled.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Listen`] if the address cannot be bound; [`ErrorKind::Shutdown`] if the mesh was
+    /// left before.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future is a crash, see [`Mesh`].
+    pub async fn serve_with_shutdown<S, B>(
+        &self,
+        address: impl ToSocketAddrs + fmt::Debug,
+        app: S,
+        shutdown: impl Future<Output = ()> + Send,
+    ) -> Result<(), Error>
+    where
+        S: Service<Request<Incoming>, Response = Response<B>> + Clone + Send + 'static,
+        S::Future: Send + 'static,
+        S::Error: Into<BoxError>,
+        B: Body<Data = Bytes> + Send + 'static,
+        B::Error: Into<BoxError>,
+    {
+        let tcp = self.bind(address).await?;
+        self.run(tcp, app, stream::once(shutdown)).await
+    }
+
+    /// The same on a socket that is already bound, until [`shutdown`](Self::shutdown). No signal is
+    /// handled.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Listen`] if the socket has no address; [`ErrorKind::Shutdown`] if the mesh was
+    /// left before.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future is a crash, see [`Mesh`].
+    pub async fn serve_on<S, B>(&self, listener: TcpListener, app: S) -> Result<(), Error>
+    where
+        S: Service<Request<Incoming>, Response = Response<B>> + Clone + Send + 'static,
+        S::Future: Send + 'static,
+        S::Error: Into<BoxError>,
+        B: Body<Data = Bytes> + Send + 'static,
+        B::Error: Into<BoxError>,
+    {
+        self.run(listener, app, stream::pending()).await
+    }
+
+    /// Accepts byte streams on `address`: whatever is not HTTP. No ALPN is offered, and no signal is
+    /// handled.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Listen`] if the address cannot be bound; [`ErrorKind::Shutdown`] if the mesh was
+    /// left before.
+    pub async fn listen(
+        &self,
+        address: impl ToSocketAddrs + fmt::Debug,
+    ) -> Result<tcp::Listener, Error> {
+        let tcp = self.bind(address).await?;
+        let me = &self.0;
+        let mut builder =
+            consul_connect::Listener::builder(me.identity().clone(), Arc::clone(&me.authorize))
+                .layer(Layer::Connection)
+                .grace(me.serving.grace);
+        if let Some(limit) = me.serving.max_connections {
+            builder = builder.max_connections(limit);
+        }
+        let listener = builder.from_tcp(tcp).map_err(|error| {
+            Error::with_source(ErrorKind::Listen, "taking over a bound socket", error)
+        })?;
+        let local_addr = listener.local_addr();
+        let (sender, accepted) = mpsc::channel(tcp::BACKLOG);
+        let handle = ServerHandle::new();
+        let acceptor = tcp::Acceptor { listener, handle: handle.clone(), accepted: sender };
+        let entry = me.enter(local_addr)?;
+        let (timing, asks) = (me.timing(&entry), me.asks());
+        let task = tokio::spawn(async move {
+            conduct(acceptor.run(), handle, entry.presence(), timing, asks).await;
+        });
+        Ok(tcp::Listener::new(accepted, local_addr, AbortOnDropHandle::new(task)))
+    }
+
+    /// A client of another service. It costs nothing until its first call.
+    pub fn client(&self, upstream: impl Into<UpstreamRef>) -> Client {
+        Client::new(Arc::clone(&self.0.context), upstream.into())
+    }
+
+    /// A byte stream to another service: whatever is not HTTP. Up to three of its instances are
+    /// tried.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::NoEndpoints`] if it has no instance; [`ErrorKind::Connect`],
+    /// [`ErrorKind::Denied`] or [`ErrorKind::Identity`] of the last one tried;
+    /// [`ErrorKind::Timeout`] or [`ErrorKind::Consul`] if where it is cannot be learnt.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future closes what was opened.
+    pub async fn connect(&self, upstream: impl Into<UpstreamRef>) -> Result<tcp::Stream, Error> {
+        let connection = connect_stream(&self.0.context, &upstream.into()).await?;
+        Ok(tcp::Stream::dialled(connection))
+    }
+
+    /// Who this process is.
+    #[must_use]
+    pub fn service(&self) -> &ServiceName {
+        &self.0.service
+    }
+
+    /// Its live identity.
+    #[must_use]
+    pub fn identity(&self) -> &consul_connect::Identity {
+        self.0.identity()
+    }
+
+    /// The intentions that decide who may call; `None` if another policy was given.
+    #[must_use]
+    pub fn intentions(&self) -> Option<&Intentions> {
+        self.0.intentions.as_ref()
+    }
+
+    /// The handle by which the application says how it is. All servers of this process share it.
+    #[must_use]
+    pub fn health(&self) -> Health {
+        self.0.health.clone()
+    }
+
+    /// Waits until a server of this process runs and every running one is in the catalog.
+    ///
+    /// A process that only calls is ready when it has joined, and must not wait here: no server of
+    /// it ever runs.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Denied`] if Consul refuses to take an instance in;
+    /// [`ErrorKind::Shutdown`] if the mesh is left meanwhile.
+    ///
+    /// # Cancel safety
+    ///
+    /// Safe.
+    pub async fn ready(&self) -> Result<(), Error> {
+        let mut leaving = self.0.leaving.subscribe();
+        let registered = async {
+            self.0.roster.inhabited().await;
+            for presence in self.0.roster.all() {
+                presence.registered().await.map_err(|error| {
+                    let context = format!("registering `{}`", self.0.service);
+                    Error::with_source(ErrorKind::Denied, context, error)
+                })?;
+            }
+            Ok(())
+        };
+        tokio::select! {
+            registered = registered => registered,
+            _ = leaving.wait_for(|asked| *asked > 0) => Err(self.0.left()),
+        }
+    }
+
+    /// What is known now, how old it is, and what is wrong with it.
+    #[must_use]
+    pub fn status(&self) -> Status {
+        let me = &self.0;
+        Status {
+            service: me.service.clone(),
+            platform: me.environment.platform,
+            consul: me.consul_address.clone(),
+            consul_unverified: !me.consul_verified,
+            identity_source: me.identity_source.clone(),
+            identity: me.identity().status(),
+            intentions: me.intentions.as_ref().map(Intentions::status),
+            registrations: me.roster.all().iter().filter_map(|one| one.status()).collect(),
+            upstreams: me.context.status(),
+            leaving: *me.leaving.borrow() > 0,
+        }
+    }
+
+    /// Leaves the mesh: every server in the order told on [`Mesh`], at the same time. Called again
+    /// while that goes on, it cuts what is open.
+    ///
+    /// The identity stays, for the clients that go on calling; it is renewed until the last of them
+    /// and the last `Mesh` are dropped.
+    ///
+    /// # Cancel safety
+    ///
+    /// The wish stays when the future is dropped; the servers leave as their own futures are polled.
+    pub async fn shutdown(&self) {
+        self.0.leaving.send_modify(|asked| *asked += 1);
+        self.0.roster.empty().await;
+        if let Some(intentions) = &self.0.intentions {
+            intentions.shutdown().await;
+        }
+    }
+
+    async fn bind(&self, address: impl ToSocketAddrs + fmt::Debug) -> Result<TcpListener, Error> {
+        let failed = |error| {
+            Error::with_source(ErrorKind::Listen, format!("binding {address:?}"), error)
+        };
+        let found = lookup_host(&address).await.map_err(failed)?;
+        let addresses = found.map(|found| self.0.bindable(found)).collect::<Result<Vec<_>, _>>()?;
+        TcpListener::bind(&addresses[..]).await.map_err(failed)
+    }
+
+    async fn run<S, B>(
+        &self,
+        tcp: TcpListener,
+        app: S,
+        asks: impl Stream<Item = ()> + Send,
+    ) -> Result<(), Error>
+    where
+        S: Service<Request<Incoming>, Response = Response<B>> + Clone + Send + 'static,
+        S::Future: Send + 'static,
+        S::Error: Into<BoxError>,
+        B: Body<Data = Bytes> + Send + 'static,
+        B::Error: Into<BoxError>,
+    {
+        let me = &self.0;
+        let mut builder = Server::builder(me.identity().clone(), Arc::clone(&me.authorize))
+            .limits(me.serving.limits.clone())
+            .grace(me.serving.grace);
+        if let Some(limit) = me.serving.max_connections {
+            builder = builder.max_connections(limit);
+        }
+        let server = builder.from_tcp(tcp)?;
+        let (entry, handle) = (me.enter(server.local_addr())?, server.handle());
+        let asks = stream::select(asks, me.asks());
+        // Beside the server and for as long: what it finds out is only for the log.
+        let advice = me.advise().then(|()| std::future::pending());
+        let served = async {
+            tokio::select! {
+                () = server.run(app) => {}
+                () = advice => {}
+            }
+        };
+        conduct(served, handle, entry.presence(), me.timing(&entry), asks).await;
+        Ok(())
+    }
+}
+
+impl Inner {
+    fn identity(&self) -> &consul_connect::Identity {
+        self.context.identity()
+    }
+
+    fn left(&self) -> Error {
+        Error::new(ErrorKind::Shutdown, format!("`{}` has left the mesh", self.service))
+    }
+
+    /// What to bind where this address was asked for.
+    #[cfg_attr(
+        not(feature = "dev"),
+        expect(clippy::unused_self, clippy::unnecessary_wraps, reason = "a development mesh differs")
+    )]
+    fn bindable(&self, address: SocketAddr) -> Result<SocketAddr, Error> {
+        #[cfg(feature = "dev")]
+        if self.dev.is_some() {
+            return dev::loopback(address).ok_or_else(|| {
+                let context = format!("binding {address} in a development mesh: loopback only");
+                Error::new(ErrorKind::Config, context)
+            });
+        }
+        Ok(address)
+    }
+
+    /// Puts a server that listens on `bound` into the catalog.
+    fn enter(&self, bound: SocketAddr) -> Result<Entry, Error> {
+        if *self.leaving.borrow() > 0 {
+            return Err(self.left());
+        }
+        let registration = self
+            .registration(bound)
+            .map(|config| Registration::new(self.consul.clone(), config));
+        tracing::info!(
+            service = %self.service,
+            address = %bound,
+            instance = registration.as_ref().map(Registration::id),
+            "serving in the mesh"
+        );
+        Ok(self.roster.enter(Presence::new(registration)))
+    }
+
+    fn registration(&self, bound: SocketAddr) -> Option<RegistrationConfig> {
+        let Serving { registering, tags, meta, weights, ttl, deregister_after, .. } = &self.serving;
+        if *registering == Registering::Never {
+            return None;
+        }
+        let advertise = self.advertise.clone();
+        let advertise = advertise.or_else(|| self.environment.advertised(bound).map(Into::into));
+        let mut config = match advertise {
+            None => RegistrationConfig::bound_to(self.service.clone(), bound),
+            Some(Advertise { host, port }) => {
+                let seen = SocketAddr::new(bound.ip(), port.unwrap_or_else(|| bound.port()));
+                let config = RegistrationConfig::bound_to(self.service.clone(), seen);
+                match host {
+                    Some(host) => config.address(host),
+                    None => config,
+                }
+            }
+        };
+        config = config.identity(self.identity().clone()).health(self.health.clone());
+        config = tags.iter().fold(config, |config, tag| config.tag(tag));
+        config = meta.iter().fold(config, |config, (key, value)| config.meta(key, value));
+        if let Some((passing, warning)) = *weights {
+            config = config.weights(passing, warning);
+        }
+        if let Some(ttl) = *ttl {
+            config = config.ttl(ttl);
+        }
+        if let Some(after) = *deregister_after {
+            config = config.deregister_after(after);
+        }
+        match self.environment.registrar() {
+            Some(by) if *registering == Registering::Fitting => Some(config.external(by)),
+            _ => Some(config),
+        }
+    }
+
+    fn timing(&self, entry: &Entry) -> Timing {
+        let Serving { drain_grace, drain_deadline, .. } = self.serving;
+        // Nobody has to unlearn what was never announced.
+        let grace = if entry.presence().is_own() { drain_grace } else { Default::default() };
+        Timing { grace, drain: drain_deadline }
+    }
+
+    /// Each time somebody asks this process to leave.
+    fn asks(&self) -> impl Stream<Item = ()> + Send + use<> {
+        stream::unfold((self.leaving.subscribe(), 0), |(mut leaving, seen)| async move {
+            let asked = *leaving.wait_for(|asked| *asked > seen).await.ok()?;
+            Some(((), (leaving, asked)))
+        })
+    }
+
+    /// Says once what a person would want to know who serves HTTP.
+    async fn advise(&self) {
+        let chain = self.consul.discovery_chain().get(self.service.as_str()).await;
+        if let Ok(chain) = chain
+            && chain.value.protocol == "tcp"
+            && self.intentions.is_some()
+        {
+            tracing::warn!(
+                service = %self.service,
+                entry = %format_args!(
+                    r#"{{"Kind":"service-defaults","Name":"{}","Protocol":"http"}}"#, self.service
+                ),
+                "Consul takes this service for `tcp`: HTTP works, but its intentions cannot have \
+                 permissions by path or method until this entry is written (`consul config write`)"
+            );
+        }
+    }
+}
+
+impl fmt::Debug for Mesh {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Mesh")
+            .field("service", &self.0.service)
+            .field("consul", &self.0.consul_address)
+            .finish_non_exhaustive()
+    }
+}

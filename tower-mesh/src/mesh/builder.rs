@@ -1,0 +1,285 @@
+use std::{collections::BTreeMap, fmt, sync::Arc, time::Duration};
+
+use consul_api::Config;
+use consul_connect::{
+    Grace, IdentitySource, IntentionsConfig, intention::DefaultPolicy, registration::HealthState,
+};
+
+use super::{Mesh, join};
+use crate::{Error, authorize::Authorize, serve::Limits};
+
+/// Joins the mesh in a way of one's own. Made by [`Mesh::builder`].
+///
+/// ```no_run
+/// # async fn run() -> Result<(), tower_mesh::Error> {
+/// use std::time::Duration;
+/// use consul_connect::intention::DefaultPolicy;
+///
+/// let mesh = tower_mesh::Mesh::builder("web")
+///     .default_policy(DefaultPolicy::Deny)
+///     .advertise("web-1.internal")
+///     .tag("blue")
+///     .drain_deadline(Duration::from_secs(30))
+///     .join()
+///     .await?;
+/// # Ok(())
+/// # }
+/// ```
+#[must_use = "nothing is joined before `join` is awaited"]
+pub struct MeshBuilder {
+    pub(super) service: String,
+    pub(super) consul: Option<Config>,
+    pub(super) allow_plaintext: bool,
+    #[cfg(feature = "dev")]
+    pub(super) dev: Option<Arc<consul_dev::ConsulDev>>,
+    pub(super) source: Option<Box<dyn IdentitySource>>,
+    pub(super) authorize: Option<Arc<dyn Authorize>>,
+    pub(super) intentions: IntentionsConfig,
+    pub(super) join_within: Duration,
+    pub(super) node_grace: Option<Duration>,
+    pub(super) advertise: Option<String>,
+    pub(super) serving: Serving,
+}
+
+/// What concerns servers alone.
+#[derive(Clone, Debug)]
+pub(super) struct Serving {
+    pub(super) registering: Registering,
+    pub(super) tags: Vec<String>,
+    pub(super) meta: BTreeMap<String, String>,
+    pub(super) weights: Option<(u16, u16)>,
+    pub(super) ttl: Option<Duration>,
+    pub(super) deregister_after: Option<Duration>,
+    pub(super) initial: HealthState,
+    pub(super) drain_grace: Duration,
+    pub(super) drain_deadline: Duration,
+    pub(super) limits: Limits,
+    pub(super) max_connections: Option<usize>,
+    pub(super) grace: Grace,
+}
+
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Registering {
+    /// Unless the platform does it.
+    Fitting,
+    Always,
+    Never,
+}
+
+impl Default for Serving {
+    fn default() -> Self {
+        Self {
+            registering: Registering::Fitting,
+            tags: Vec::new(),
+            meta: BTreeMap::new(),
+            weights: None,
+            ttl: None,
+            deregister_after: None,
+            initial: HealthState::Passing,
+            drain_grace: Duration::from_secs(5),
+            drain_deadline: Duration::from_secs(10),
+            limits: Limits::default(),
+            max_connections: None,
+            grace: Grace::default(),
+        }
+    }
+}
+
+impl MeshBuilder {
+    pub(super) fn new(service: String) -> Self {
+        Self {
+            service,
+            consul: None,
+            allow_plaintext: false,
+            #[cfg(feature = "dev")]
+            dev: None,
+            source: None,
+            authorize: None,
+            intentions: IntentionsConfig::default(),
+            join_within: Duration::from_secs(30),
+            node_grace: None,
+            advertise: None,
+            serving: Serving::default(),
+        }
+    }
+
+    /// How to reach Consul. Default: what the `CONSUL_*` variables say, as
+    /// [`Config::from_env`](consul_api::Config::from_env) reads them.
+    pub fn consul(mut self, config: Config) -> Self {
+        self.consul = Some(config);
+        self
+    }
+
+    /// Lets keys, roots and intentions come over plaintext from a Consul that is not on this host.
+    ///
+    /// # Security
+    ///
+    /// Whoever listens on that way, or changes what passes, is a member of the mesh.
+    pub fn allow_plaintext_consul(mut self) -> Self {
+        self.allow_plaintext = true;
+        self
+    }
+
+    /// Where leaf and roots come from. Default: chosen from what Consul offers, see
+    /// [`select`](consul_connect::identity::source::select).
+    pub fn identity_source(mut self, source: impl IdentitySource) -> Self {
+        self.source = Some(Box::new(source));
+        self
+    }
+
+    /// Who may call, in place of Consul's intentions.
+    pub fn authorize(mut self, authorize: impl Authorize) -> Self {
+        self.authorize = Some(Arc::new(authorize));
+        self
+    }
+
+    /// What happens to callers that no intention names. Default: what the agent would do with them;
+    /// denied if it does not say.
+    pub fn default_policy(mut self, policy: DefaultPolicy) -> Self {
+        self.intentions = self.intentions.default_policy(policy);
+        self
+    }
+
+    /// Denies everybody once Consul has not confirmed the intentions for this long. Default: they
+    /// never get too old.
+    pub fn max_staleness(mut self, age: Duration) -> Self {
+        self.intentions = self.intentions.max_staleness(age);
+        self
+    }
+
+    /// How long [`join`](Self::join) waits for Consul. Default 30 s.
+    pub fn join_deadline(mut self, deadline: Duration) -> Self {
+        self.join_within = deadline;
+        self
+    }
+
+    /// How long instances of an upstream are still called that only the checks of their nodes speak
+    /// against, when there are no others. Default 60 s; zero switches it off.
+    pub fn node_grace(mut self, grace: Duration) -> Self {
+        self.node_grace = Some(grace);
+        self
+    }
+
+    /// Where others are told to dial: `host`, `host:port` or `:port`. Default: the address that was
+    /// bound, or what Nomad or Kubernetes say of it; of a wildcard address only the port, which
+    /// makes others dial the agent's address.
+    pub fn advertise(mut self, address: impl Into<String>) -> Self {
+        self.advertise = Some(address.into());
+        self
+    }
+
+    /// Adds a tag to the registration.
+    pub fn tag(mut self, tag: impl Into<String>) -> Self {
+        self.serving.tags.push(tag.into());
+        self
+    }
+
+    /// Adds a pair to the registration's meta data.
+    pub fn meta(mut self, key: impl Into<String>, value: impl Into<String>) -> Self {
+        self.serving.meta.insert(key.into(), value.into());
+        self
+    }
+
+    /// The share of traffic of this instance while it is passing and while it is in warning.
+    /// Default 1 and 1.
+    pub fn weights(mut self, passing: u16, warning: u16) -> Self {
+        self.serving.weights = Some((passing, warning));
+        self
+    }
+
+    /// How long after its last sign of life this instance counts as gone. Default 15 s.
+    pub fn ttl(mut self, ttl: Duration) -> Self {
+        self.serving.ttl = Some(ttl);
+        self
+    }
+
+    /// How long after that it is removed from the catalog. Default 10 min; Consul takes no less than
+    /// one.
+    pub fn deregister_after(mut self, after: Duration) -> Self {
+        self.serving.deregister_after = Some(after);
+        self
+    }
+
+    /// The application's health before it says anything by [`Mesh::health`]. Default passing.
+    pub fn initial_health(mut self, state: HealthState) -> Self {
+        self.serving.initial = state;
+        self
+    }
+
+    /// Registers nothing: somebody else does, or nobody is to find this service.
+    pub fn without_registration(mut self) -> Self {
+        self.serving.registering = Registering::Never;
+        self
+    }
+
+    /// Registers also where the platform is expected to: a Nomad task whose job has no
+    /// `connect { native = true }`.
+    pub fn always_register(mut self) -> Self {
+        self.serving.registering = Registering::Always;
+        self
+    }
+
+    /// How long a server that was asked to leave goes on accepting, so that every caller has learnt
+    /// of it. Default 5 s. Without a registration of its own there is nothing to learn, and it is
+    /// zero.
+    pub fn drain_grace(mut self, grace: Duration) -> Self {
+        self.serving.drain_grace = grace;
+        self
+    }
+
+    /// How long what is open may then take to end. Default 10 s; after it, it is cut.
+    pub fn drain_deadline(mut self, deadline: Duration) -> Self {
+        self.serving.drain_deadline = deadline;
+        self
+    }
+
+    /// What one HTTP connection may cost.
+    pub fn limits(mut self, limits: Limits) -> Self {
+        self.serving.limits = limits;
+        self
+    }
+
+    /// How many connections each server may have open. Default 65,536.
+    pub fn max_connections(mut self, limit: usize) -> Self {
+        self.serving.max_connections = Some(limit);
+        self
+    }
+
+    /// How long connections may take that must end because rules, roots or leafs changed.
+    pub fn connection_grace(mut self, grace: Grace) -> Self {
+        self.serving.grace = grace;
+        self
+    }
+
+    /// Joins: an identity that a peer would accept, and the intentions of this service.
+    ///
+    /// While Consul is away it is tried again up to the deadline.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Config`](crate::ErrorKind::Config) if a value or variable is wrong;
+    /// [`ErrorKind::Denied`](crate::ErrorKind::Denied), at once, if Consul refuses the token;
+    /// [`ErrorKind::Consul`](crate::ErrorKind::Consul) if it did not answer in time;
+    /// [`ErrorKind::Identity`](crate::ErrorKind::Identity) if what it delivered cannot be used.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future leaves nothing behind.
+    ///
+    /// # Panics
+    ///
+    /// Outside a tokio runtime.
+    pub async fn join(self) -> Result<Mesh, Error> {
+        join::join(self).await
+    }
+}
+
+impl fmt::Debug for MeshBuilder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("MeshBuilder")
+            .field("service", &self.service)
+            .field("consul", &self.consul)
+            .field("serving", &self.serving)
+            .finish_non_exhaustive()
+    }
+}
