@@ -22,10 +22,7 @@ use consul_connect::{
     Intentions, Layer, Registration, RegistrationConfig, ServiceName, registration::Health,
 };
 use futures_core::Stream;
-use futures_util::{
-    FutureExt as _,
-    stream::{self, StreamExt as _},
-};
+use futures_util::{FutureExt as _, stream};
 use http::{Request, Response};
 use http_body::Body;
 use hyper::body::Incoming;
@@ -219,18 +216,26 @@ impl Mesh {
         let local_addr = listener.local_addr();
         let (sender, accepted) = mpsc::channel(tcp::BACKLOG);
         let handle = ServerHandle::new();
-        let acceptor = tcp::Acceptor { listener, handle: handle.clone(), accepted: sender };
+        let acceptor = tcp::Acceptor {
+            listener,
+            handle: handle.clone(),
+            accepted: sender,
+        };
         let entry = me.enter(local_addr)?;
         let (timing, asks) = (me.timing(&entry), me.asks());
         let task = tokio::spawn(async move {
             conduct(acceptor.run(), handle, entry.presence(), timing, asks).await;
         });
-        Ok(tcp::Listener::new(accepted, local_addr, AbortOnDropHandle::new(task)))
+        Ok(tcp::Listener::new(
+            accepted,
+            local_addr,
+            AbortOnDropHandle::new(task),
+        ))
     }
 
     /// A client of another service. It costs nothing until its first call.
     pub fn client(&self, upstream: impl Into<UpstreamRef>) -> Client {
-        Client::new(Arc::clone(&self.0.context), upstream.into())
+        Client::new(&self.0.context, &upstream.into())
     }
 
     /// A byte stream to another service: whatever is not HTTP. Up to three of its instances are
@@ -317,7 +322,12 @@ impl Mesh {
             identity_source: me.identity_source.clone(),
             identity: me.identity().status(),
             intentions: me.intentions.as_ref().map(Intentions::status),
-            registrations: me.roster.all().iter().filter_map(|one| one.status()).collect(),
+            registrations: me
+                .roster
+                .all()
+                .iter()
+                .filter_map(|one| one.status())
+                .collect(),
             upstreams: me.context.status(),
             leaving: *me.leaving.borrow() > 0,
         }
@@ -341,11 +351,12 @@ impl Mesh {
     }
 
     async fn bind(&self, address: impl ToSocketAddrs + fmt::Debug) -> Result<TcpListener, Error> {
-        let failed = |error| {
-            Error::with_source(ErrorKind::Listen, format!("binding {address:?}"), error)
-        };
+        let failed =
+            |error| Error::with_source(ErrorKind::Listen, format!("binding {address:?}"), error);
         let found = lookup_host(&address).await.map_err(failed)?;
-        let addresses = found.map(|found| self.0.bindable(found)).collect::<Result<Vec<_>, _>>()?;
+        let addresses = found
+            .map(|found| self.0.bindable(found))
+            .collect::<Result<Vec<_>, _>>()?;
         TcpListener::bind(&addresses[..]).await.map_err(failed)
     }
 
@@ -391,13 +402,20 @@ impl Inner {
     }
 
     fn left(&self) -> Error {
-        Error::new(ErrorKind::Shutdown, format!("`{}` has left the mesh", self.service))
+        Error::new(
+            ErrorKind::Shutdown,
+            format!("`{}` has left the mesh", self.service),
+        )
     }
 
     /// What to bind where this address was asked for.
     #[cfg_attr(
         not(feature = "dev"),
-        expect(clippy::unused_self, clippy::unnecessary_wraps, reason = "a development mesh differs")
+        expect(
+            clippy::unused_self,
+            clippy::unnecessary_wraps,
+            reason = "a development mesh differs"
+        )
     )]
     fn bindable(&self, address: SocketAddr) -> Result<SocketAddr, Error> {
         #[cfg(feature = "dev")]
@@ -428,7 +446,15 @@ impl Inner {
     }
 
     fn registration(&self, bound: SocketAddr) -> Option<RegistrationConfig> {
-        let Serving { registering, tags, meta, weights, ttl, deregister_after, .. } = &self.serving;
+        let Serving {
+            registering,
+            tags,
+            meta,
+            weights,
+            ttl,
+            deregister_after,
+            ..
+        } = &self.serving;
         if *registering == Registering::Never {
             return None;
         }
@@ -445,9 +471,13 @@ impl Inner {
                 }
             }
         };
-        config = config.identity(self.identity().clone()).health(self.health.clone());
+        config = config
+            .identity(self.identity().clone())
+            .health(self.health.clone());
         config = tags.iter().fold(config, |config, tag| config.tag(tag));
-        config = meta.iter().fold(config, |config, (key, value)| config.meta(key, value));
+        config = meta
+            .iter()
+            .fold(config, |config, (key, value)| config.meta(key, value));
         if let Some((passing, warning)) = *weights {
             config = config.weights(passing, warning);
         }
@@ -464,23 +494,41 @@ impl Inner {
     }
 
     fn timing(&self, entry: &Entry) -> Timing {
-        let Serving { drain_grace, drain_deadline, .. } = self.serving;
+        let Serving {
+            drain_grace,
+            drain_deadline,
+            ..
+        } = self.serving;
         // Nobody has to unlearn what was never announced.
-        let grace = if entry.presence().is_own() { drain_grace } else { Default::default() };
-        Timing { grace, drain: drain_deadline }
+        let grace = if entry.presence().is_own() {
+            drain_grace
+        } else {
+            Default::default()
+        };
+        Timing {
+            grace,
+            drain: drain_deadline,
+        }
     }
 
     /// Each time somebody asks this process to leave.
     fn asks(&self) -> impl Stream<Item = ()> + Send + use<> {
-        stream::unfold((self.leaving.subscribe(), 0), |(mut leaving, seen)| async move {
-            let asked = *leaving.wait_for(|asked| *asked > seen).await.ok()?;
-            Some(((), (leaving, asked)))
-        })
+        stream::unfold(
+            (self.leaving.subscribe(), 0),
+            |(mut leaving, seen)| async move {
+                let asked = *leaving.wait_for(|asked| *asked > seen).await.ok()?;
+                Some(((), (leaving, asked)))
+            },
+        )
     }
 
     /// Says once what a person would want to know who serves HTTP.
     async fn advise(&self) {
-        let chain = self.consul.discovery_chain().get(self.service.as_str()).await;
+        let chain = self
+            .consul
+            .discovery_chain()
+            .get(self.service.as_str())
+            .await;
         if let Ok(chain) = chain
             && chain.value.protocol == "tcp"
             && self.intentions.is_some()

@@ -14,7 +14,10 @@ impl Advertise {
             return Some(address.into());
         }
         if text.parse::<IpAddr>().is_ok() {
-            return Some(Self { host: Some(text.to_owned()), port: None });
+            return Some(Self {
+                host: Some(text.to_owned()),
+                port: None,
+            });
         }
         let (host, port) = match text.rsplit_once(':') {
             Some((host, port)) => (host, Some(port.parse().ok().filter(|port| *port != 0)?)),
@@ -24,13 +27,19 @@ impl Advertise {
         if !host.chars().all(is_name) || (host.is_empty() && port.is_none()) {
             return None;
         }
-        Some(Self { host: Some(host.to_owned()).filter(|host| !host.is_empty()), port })
+        Some(Self {
+            host: Some(host.to_owned()).filter(|host| !host.is_empty()),
+            port,
+        })
     }
 }
 
 impl From<SocketAddr> for Advertise {
     fn from(address: SocketAddr) -> Self {
-        Self { host: Some(address.ip().to_string()), port: Some(address.port()) }
+        Self {
+            host: Some(address.ip().to_string()),
+            port: Some(address.port()),
+        }
     }
 }
 
@@ -49,14 +58,26 @@ mod tests {
             ("[fd00::7]:8443", Some("fd00::7"), Some(8443)),
             (":8443", None, Some(8443)),
         ] {
-            let expected = Advertise { host: host.map(str::to_owned), port };
+            let expected = Advertise {
+                host: host.map(str::to_owned),
+                port,
+            };
             assert_eq!(Advertise::parse(text), Some(expected), "{text}");
         }
     }
 
     #[test]
     fn refuses_what_nobody_can_dial() {
-        for text in ["", ":", "host:", "host:0", "host:http", "http://host", "a b", "host:99999"] {
+        for text in [
+            "",
+            ":",
+            "host:",
+            "host:0",
+            "host:http",
+            "http://host",
+            "a b",
+            "host:99999",
+        ] {
             assert_eq!(Advertise::parse(text), None, "{text:?}");
         }
     }

@@ -53,12 +53,19 @@ pub(super) fn config(consul: &ConsulDev) -> Result<Config, Error> {
         Ok(Config::new(consul.http_addr())?.with_grpc_address(grpc))
     };
     made().map_err(|error: consul_api::Error| {
-        Error::with_source(ErrorKind::Config, "reading the development Consul's addresses", error)
+        Error::with_source(
+            ErrorKind::Config,
+            "reading the development Consul's addresses",
+            error,
+        )
     })
 }
 
 /// Says what this is where a person sees it, whether or not the program logs.
-#[expect(clippy::print_stderr, reason = "a mesh that protects nothing must say so without a log")]
+#[expect(
+    clippy::print_stderr,
+    reason = "a mesh that protects nothing must say so without a log"
+)]
 pub(super) fn warn(service: &str) {
     const WORDS: &str = "joined an embedded DEVELOPMENT Consul: loopback only, nothing is kept, \
                          nobody else takes part";

@@ -29,6 +29,7 @@ pub(super) async fn join(builder: MeshBuilder) -> Result<Mesh, Error> {
             Error::new(ErrorKind::Config, context)
         })
     });
+    let advertise = advertise.transpose()?;
     let config = config(&builder)?;
     let verified = !config.is_verification_off();
     let attempt = Attempt {
@@ -67,7 +68,7 @@ pub(super) async fn join(builder: MeshBuilder) -> Result<Mesh, Error> {
         authorize,
         intentions,
         health: Health::new(builder.serving.initial.clone()),
-        advertise: advertise.transpose()?,
+        advertise,
         serving: builder.serving,
         roster: Arc::new(Roster::default()),
         leaving: tokio::sync::watch::Sender::new(0),
@@ -88,7 +89,11 @@ fn config(builder: &MeshBuilder) -> Result<Config, Error> {
             Error::with_source(ErrorKind::Config, context, error)
         })?,
     };
-    Ok(if builder.allow_plaintext { config.allow_plaintext_consul() } else { config })
+    Ok(if builder.allow_plaintext {
+        config.allow_plaintext_consul()
+    } else {
+        config
+    })
 }
 
 /// One attempt to join, up to its deadline.
@@ -119,7 +124,9 @@ impl Attempt {
         let config = IdentityConfig::default()
             .service(self.service.clone())
             .ready_within(left.max(Duration::from_secs(1)));
-        Identity::connect(source, config).await.map_err(|error| self.failed(error))
+        Identity::connect(source, config)
+            .await
+            .map_err(|error| self.failed(error))
     }
 
     async fn wait<T, E>(&self, step: impl Future<Output = Result<T, E>>) -> Result<T, Error>
@@ -139,7 +146,12 @@ impl Attempt {
     }
 
     fn context(&self, trouble: Trouble) -> String {
-        let Self { service, consul, within, .. } = self;
+        let Self {
+            service,
+            consul,
+            within,
+            ..
+        } = self;
         let joining = format!("joining the mesh as `{service}`: ");
         joining
             + &match trouble {
@@ -184,7 +196,11 @@ impl Trouble {
                 if error.is_plaintext_refused() {
                     return Self::Plaintext;
                 }
-                return if error.is_config() { Self::Config } else { Self::Away };
+                return if error.is_config() {
+                    Self::Config
+                } else {
+                    Self::Away
+                };
             }
             if let Some(IdentityFault::Material(_)) = error.downcast_ref() {
                 return Self::Identity;

@@ -23,7 +23,8 @@ impl Presence {
 
     /// Whether the catalog knows this server from us.
     pub(super) fn is_own(&self) -> bool {
-        self.status().is_some_and(|status| status.external.is_none())
+        self.status()
+            .is_some_and(|status| status.external.is_none())
     }
 
     pub(super) fn status(&self) -> Option<RegistrationStatus> {
@@ -49,7 +50,10 @@ impl Place for Presence {
         if let Some(registration) = &self.registration
             && let Err(error) = registration.deregister().await
         {
-            tracing::warn!(error = &error as &dyn std::error::Error, "left without deregistering");
+            tracing::warn!(
+                error = &error as &dyn std::error::Error,
+                "left without deregistering"
+            );
         }
     }
 }
@@ -73,8 +77,12 @@ impl Roster {
     /// Enters a server; it leaves when the entry is dropped.
     pub(super) fn enter(self: &Arc<Self>, presence: Presence) -> Entry {
         let presence = Arc::new(presence);
-        self.0.send_modify(|entries| entries.running.push(Arc::downgrade(&presence)));
-        Entry { presence: Some(presence), roster: Arc::clone(self) }
+        self.0
+            .send_modify(|entries| entries.running.push(Arc::downgrade(&presence)));
+        Entry {
+            presence: Some(presence),
+            roster: Arc::clone(self),
+        }
     }
 
     pub(super) fn all(&self) -> Vec<Arc<Presence>> {
@@ -93,7 +101,11 @@ impl Roster {
 
     async fn wait(&self, reached: impl Fn(&Entries) -> bool) {
         // The sender is `self`, so the channel cannot close.
-        let _ = self.0.subscribe().wait_for(|entries| reached(entries)).await;
+        let _ = self
+            .0
+            .subscribe()
+            .wait_for(|entries| reached(entries))
+            .await;
     }
 }
 
@@ -106,7 +118,9 @@ pub(super) struct Entry {
 
 impl Entry {
     pub(super) fn presence(&self) -> &Presence {
-        self.presence.as_deref().expect("an entry holds its presence until it is dropped")
+        self.presence
+            .as_deref()
+            .expect("an entry holds its presence until it is dropped")
     }
 }
 
@@ -115,6 +129,8 @@ impl Drop for Entry {
         // First the presence, so that who is woken by the second line finds it gone.
         self.presence = None;
         let gone = |presence: &Weak<Presence>| presence.strong_count() == 0;
-        self.roster.0.send_modify(|entries| entries.running.retain(|presence| !gone(presence)));
+        self.roster
+            .0
+            .send_modify(|entries| entries.running.retain(|presence| !gone(presence)));
     }
 }

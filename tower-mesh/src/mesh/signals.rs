@@ -13,17 +13,22 @@ use futures_util::stream::{self, BoxStream, StreamExt as _};
 pub(super) fn asks() -> io::Result<BoxStream<'static, ()>> {
     use tokio::signal::unix::{SignalKind, signal};
 
-    let signals = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
-    Ok(stream::unfold(signals, |(mut terminate, mut interrupt)| async {
-        let which = tokio::select! {
-            Some(()) = terminate.recv() => "SIGTERM",
-            Some(()) = interrupt.recv() => "SIGINT",
-            else => return None,
-        };
-        tracing::info!(signal = which, "asked to leave the mesh");
-        Some(((), (terminate, interrupt)))
-    })
-    .boxed())
+    let signals = (
+        signal(SignalKind::terminate())?,
+        signal(SignalKind::interrupt())?,
+    );
+    Ok(
+        stream::unfold(signals, |(mut terminate, mut interrupt)| async {
+            let which = tokio::select! {
+                Some(()) = terminate.recv() => "SIGTERM",
+                Some(()) = interrupt.recv() => "SIGINT",
+                else => return None,
+            };
+            tracing::info!(signal = which, "asked to leave the mesh");
+            Some(((), (terminate, interrupt)))
+        })
+        .boxed(),
+    )
 }
 
 /// Ctrl-C, each time. The process no longer dies of it from here on.

@@ -44,7 +44,10 @@ impl Status {
     pub fn is_ready(&self) -> bool {
         let received = |intentions: &IntentionsStatus| intentions.received && !intentions.stale;
         let present = |registration: &RegistrationStatus| {
-            matches!(registration.state, RegistrationState::Registered | RegistrationState::External)
+            matches!(
+                registration.state,
+                RegistrationState::Registered | RegistrationState::External
+            )
         };
         !self.leaving
             && self.identity.is_usable()
@@ -55,7 +58,16 @@ impl Status {
 
 impl fmt::Display for Status {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}, {}", self.service, if self.is_ready() { "ready" } else { "NOT READY" })?;
+        write!(
+            f,
+            "{}, {}",
+            self.service,
+            if self.is_ready() {
+                "ready"
+            } else {
+                "NOT READY"
+            }
+        )?;
         if self.leaving {
             f.write_str(", leaving")?;
         }
@@ -63,7 +75,11 @@ impl fmt::Display for Status {
         if self.consul_unverified {
             f.write_str(", CERTIFICATE NOT VERIFIED")?;
         }
-        write!(f, "\nidentity: {}\n  {}", self.identity, self.identity_source)?;
+        write!(
+            f,
+            "\nidentity: {}\n  {}",
+            self.identity, self.identity_source
+        )?;
         match &self.intentions {
             Some(intentions) => write!(f, "\nintentions: {intentions}")?,
             None => f.write_str("\nintentions: not used, another policy was given")?,
@@ -73,7 +89,11 @@ impl fmt::Display for Status {
         }
         for upstream in &self.upstreams {
             let (usable, known) = (upstream.usable.len(), upstream.known);
-            write!(f, "\nupstream: {}, {usable} of {known} instances usable", upstream.name)?;
+            write!(
+                f,
+                "\nupstream: {}, {usable} of {known} instances usable",
+                upstream.name
+            )?;
             if let Some(age) = upstream.age {
                 write!(f, ", as of {} s ago", age.as_secs())?;
             }

@@ -24,7 +24,7 @@ pub(crate) const BACKLOG: usize = 16;
 pub struct Listener {
     accepted: mpsc::Receiver<Stream>,
     local_addr: SocketAddr,
-    _task: AbortOnDropHandle<()>,
+    task: AbortOnDropHandle<()>,
 }
 
 impl Listener {
@@ -36,17 +36,23 @@ impl Listener {
         Self {
             accepted,
             local_addr,
-            _task: task,
+            task,
         }
     }
 
-    /// The next stream; `None` once this process has left the mesh.
+    /// The next stream; `None` once this process has left the mesh: the streams it accepted have
+    /// ended, and the instance is deregistered. So a program whose loop ends here may end.
     ///
     /// # Cancel safety
     ///
     /// Safe: no stream is lost.
     pub async fn accept(&mut self) -> Option<Stream> {
-        self.accepted.recv().await
+        let next = self.accepted.recv().await;
+        if next.is_none() && !self.task.is_finished() {
+            // Its only failure is a panic, which has been printed; there is nothing left to wait for.
+            let _ = (&mut self.task).await;
+        }
+        next
     }
 
     /// The address it is bound to.
