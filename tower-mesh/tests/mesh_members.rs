@@ -1,10 +1,6 @@
 //! Whole members of a mesh around a development Consul.
 
-use std::{
-    net::SocketAddr,
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use axum::{Router, routing::get};
 use consul_dev::ConsulDev;
@@ -12,6 +8,7 @@ use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::TcpListener,
     task::JoinHandle,
+    time::Instant,
 };
 use tower_mesh::{
     Error, ErrorKind, Mesh, MeshBuilder, Peer, consul_api::Config,

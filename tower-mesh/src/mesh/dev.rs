@@ -39,7 +39,6 @@ impl MeshBuilder {
     ///
     /// Servers are then reached on loopback only: a wildcard address is bound as the loopback
     /// address, any other is refused.
-    #[must_use]
     pub fn dev(mut self, consul: &Arc<ConsulDev>) -> Self {
         self.dev = Some(Arc::clone(consul));
         self

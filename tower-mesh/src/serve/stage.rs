@@ -64,7 +64,7 @@ impl fmt::Debug for ServerHandle {
 pub(crate) async fn reached(stage: Stage, stages: &mut watch::Receiver<Stage>) {
     // Closed means that nobody can end the server any more, not that somebody did.
     if stages.wait_for(|current| *current >= stage).await.is_err() {
-        std::future::pending().await
+        std::future::pending::<()>().await;
     }
 }
 
