@@ -76,6 +76,7 @@ mod response;
 mod secret;
 mod tls;
 mod token;
+mod watch;
 mod wire;
 
 pub mod acl;
@@ -90,7 +91,6 @@ pub mod grpc;
 pub mod health;
 pub mod intention;
 pub mod status;
-pub mod watch;
 
 // The public interface: everything one names in passing. The types of an area live in its module.
 pub use client::Client;

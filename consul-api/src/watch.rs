@@ -1,33 +1,6 @@
-//! Blocking queries as streams: [`Watch`].
-//!
-//! [`Read::watch`] turns any read into a stream of its values. The first item is what there is; after that there is
-//! an item for each change, as soon as Consul says so.
-//!
-//! ```no_run
-//! # async fn example(client: consul_api::Client) {
-//! use futures_util::StreamExt;
-//!
-//! let mut instances = client.health().connect("web").passing().watch();
-//! while let Some(item) = instances.next().await {
-//!     match item {
-//!         Ok(update) => println!("{} instances", update.value.len()),
-//!         Err(error) => eprintln!("keeping what I have: {error}"),
-//!     }
-//! }
-//! # }
-//! ```
-//!
-//! # Recovery
-//! A watch never ends. An `Err` says that the last request failed; the value from before stays what is known, and
-//! the watch goes on by itself: with full jitter between attempts, at most 1.5 s apart to an agent on this
-//! host and 30 s to any other server, and at once when another watch of the same [`Client`] succeeds.
-//! A refused token is tried again as soon as its file holds another one. After an `Err` the next success is always
-//! an item, if need be with the same value (the same [`Arc`]), so that whoever shows the error can take it down.
-//!
-//! # Sharing
-//! Watches of one [`Client`] that ask the same with the same token share one task and one request. The number of
-//! connections they hold together is bounded; when there are more watches than that over HTTP/1.1, they take turns,
-//! and each is asked at least every ten seconds (up to some thousand watches).
+//! Blocking queries as streams: what one asks is in [`ask`], what follows from an answer in [`blocking`], when it is
+//! asked again in [`pace`], [`backoff`] and [`budget`]; [`driver`] is the task that moves values between them, and
+//! [`hub`] has watches share it.
 
 use std::{
     fmt,
@@ -75,17 +48,44 @@ pub struct Update<T> {
     pub meta: Meta,
 }
 
-/// The values of one read, from now on.
+/// The values of one read, from now on: made by [`Read::watch`].
 ///
-/// Yields an item when the value changes (or what it means: whether ACLs filtered it, and the ACL default policy), and
-/// each error once. A subscriber that is slow gets the newest value, never an old one. Never ends.
-/// What happens on errors is told in the [module documentation](self#recovery).
+/// Yields what there is, then an item when the value changes (or what it means: whether ACLs filtered it, and the ACL
+/// default policy), and each error once. A subscriber that is slow gets the newest value, never an old one. Never ends.
+///
+/// ```no_run
+/// # async fn example(client: consul_api::Client) {
+/// use futures_util::StreamExt;
+///
+/// let mut instances = client.health().connect("web").passing().watch();
+/// while let Some(item) = instances.next().await {
+///     match item {
+///         Ok(update) => println!("{} instances", update.value.len()),
+///         Err(error) => eprintln!("keeping what I have: {error}"),
+///     }
+/// }
+/// # }
+/// ```
+///
+/// # Recovery
+/// A watch never ends. An `Err` says that the last request failed; the value from before stays what is known, and
+/// the watch goes on by itself: with full jitter between attempts, at most 1.5 s apart to an agent on this
+/// host and 30 s to any other server, and at once when another watch of the same [`Client`](crate::Client) succeeds.
+/// A refused request is tried again as soon as the client is [given](crate::Client::replace_token) another token, or the
+/// token's file holds one. After an `Err` the next success is always
+/// an item, if need be with the same value (the same [`Arc`]), so that whoever shows the error can take it down.
+///
+/// # Sharing
+/// Watches of one [`Client`](crate::Client) that ask the same with the same token share one task and one request. The number of
+/// connections they hold together is bounded; when there are more watches than that over HTTP/1.1, they take turns,
+/// and each is asked at least every ten seconds (up to some thousand watches).
 ///
 /// # Cancel safety
 /// Waiting for the next item can be given up at any time; nothing is lost.
 ///
 /// # Shutdown
 /// The request behind it ends when the last `Watch` that shares it is dropped.
+#[must_use = "a watch ends when it is dropped"]
 pub struct Watch<T> {
     items: Pin<Box<dyn Stream<Item = Result<Update<T>, Error>> + Send>>,
     entry: Arc<Entry<T>>,
