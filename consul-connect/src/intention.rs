@@ -17,21 +17,26 @@
 //! force, its age is in [`IntentionsStatus`], and [`IntentionsConfig::max_staleness`] can turn age into a refusal.
 
 mod compiled;
+mod config;
 mod default_policy;
 mod explain;
 mod follow;
+mod own;
 mod precedence;
 mod probe;
+mod published;
 mod rule;
 mod source_match;
 mod status;
 mod store;
 
 pub use compiled::{Compiled, Finding};
+pub use config::{IntentionsConfig, IntentionsError};
 pub use default_policy::{DefaultOrigin, DefaultPolicy, ResolvedDefault};
 pub use explain::{Explanation, Match};
+pub use own::OwnTrustDomain;
 pub use status::IntentionsStatus;
-pub use store::{Intentions, IntentionsConfig, IntentionsError, OwnTrustDomain};
+pub use store::Intentions;
 
 #[cfg(test)]
 mod tests;

@@ -6,7 +6,8 @@
 //! * [`Identity`] follows a source of leaf and roots ([`identity::source`]), and publishes only what a peer would accept.
 //! * [`Connector`] dials a service and proves that it is the one that was meant before it learns who we are.
 //! * [`Listener`] accepts verified [`Peer`]s; open connections are held to the roots, the rules and the clock.
-//! * [`Authorize`] is the question "may they". Consul's intentions are one answer to it.
+//! * [`Authorize`] is the question "may they". [`Intentions`], which follow Consul, are one answer to it.
+//! * [`Registration`] keeps an instance in the catalog, with the [`Health`] its application says.
 //!
 //! It knows nothing of HTTP connections, balancing or routing: that is `tower-mesh`.
 //!

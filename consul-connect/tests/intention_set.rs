@@ -139,7 +139,7 @@ async fn no_error_of_consul_empties_the_set() {
 }
 
 #[tokio::test]
-async fn the_default_of_the_agent_is_followed_when_it_changes_with_the_acl_header() {
+async fn the_default_is_what_the_agent_decides_about_a_source_nobody_names() {
     let dev = ConsulDev::builder()
         .default_intention_allow(false)
         .start()

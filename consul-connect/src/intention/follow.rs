@@ -6,7 +6,7 @@ use consul_api::{AclPolicy, Error, Update, Watch, intention as wire};
 use futures_util::StreamExt;
 use tokio::{sync::watch, time::sleep};
 
-use super::store::{Shared, Start};
+use super::published::{Shared, Start};
 use crate::Reason;
 
 /// How often a set that became too old is looked at again.

@@ -10,30 +10,44 @@ use consul_api::{AclPolicy, Client};
 use tokio::{sync::watch, time::sleep};
 
 use super::default_policy::{DefaultOrigin, DefaultPolicy, ResolvedDefault};
-use super::store::Shared;
+use super::published::Shared;
 
 /// How often a known answer is asked for again.
 const INTERVAL: Duration = Duration::from_secs(60);
 /// The first pause while there is no answer; doubled up to [`INTERVAL`].
 const FIRST_RETRY: Duration = Duration::from_secs(1);
 
-/// Keeps the default current, for ever; the owner stops it by dropping the task. An answer once had is kept when a later
-/// question fails.
+/// Keeps the default current, for ever; the owner stops it by dropping the task.
 pub(super) async fn follow(
     client: Client,
     shared: Arc<Shared>,
-    mut acl: watch::Receiver<Option<AclPolicy>>,
+    acl: watch::Receiver<Option<AclPolicy>>,
 ) {
+    let question = || {
+        let (client, shared) = (client.clone(), Arc::clone(&shared));
+        async move { ask(&client, &shared).await }
+    };
+    repeat(question, |default| shared.set_default(default), acl).await;
+}
+
+/// Asks, each minute and whenever the ACL default changes. An answer once had is kept when a later question fails.
+async fn repeat<F>(
+    mut ask: impl FnMut() -> F,
+    mut set: impl FnMut(ResolvedDefault),
+    mut acl: watch::Receiver<Option<AclPolicy>>,
+) where
+    F: Future<Output = Result<ResolvedDefault, String>>,
+{
     let mut known = false;
     let mut retry = FIRST_RETRY;
-    // The header arrives with the intentions; only a change after that is news.
-    let mut heard = false;
     loop {
-        let pause = match ask(&client, &shared).await {
+        // What is asked from here on knows of the header seen so far.
+        let header = *acl.borrow_and_update();
+        let pause = match ask().await {
             Ok(default) => {
                 known = true;
                 retry = FIRST_RETRY;
-                shared.set_default(default);
+                set(default);
                 INTERVAL
             }
             Err(why) => {
@@ -43,28 +57,28 @@ pub(super) async fn follow(
                         "default intention policy not confirmed, the known one is kept"
                     );
                 } else {
-                    shared.set_default(ResolvedDefault::unknown(why));
+                    set(ResolvedDefault::unknown(why));
                 }
                 let pause = retry;
                 retry = (retry * 2).min(INTERVAL);
                 pause
             }
         };
-        let wake = tokio::time::Instant::now() + pause;
-        loop {
-            tokio::select! {
-                () = tokio::time::sleep_until(wake) => break,
-                changed = acl.changed() => {
-                    if changed.is_err() {
-                        // The intentions are no longer followed: the timer alone is left.
-                        sleep(pause).await;
-                        break;
-                    }
-                    if std::mem::replace(&mut heard, true) || !known {
-                        break;
-                    }
+        let changed = async {
+            loop {
+                if acl.changed().await.is_err() {
+                    // Nobody follows the intentions any more: the timer alone is left.
+                    std::future::pending::<()>().await;
+                }
+                // The first header there is says nothing new to whoever has had an answer.
+                if header.is_some() || !known {
+                    return;
                 }
             }
+        };
+        tokio::select! {
+            () = sleep(pause) => {}
+            () = changed => {}
         }
     }
 }
@@ -127,3 +141,6 @@ fn describe(error: &consul_api::Error) -> String {
         None => error.to_string(),
     }
 }
+
+#[cfg(test)]
+mod tests;

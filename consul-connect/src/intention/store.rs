@@ -6,20 +6,18 @@ use std::{
     time::Duration,
 };
 
-use arc_swap::ArcSwap;
-use consul_api::{Client, WatchMonitor, intention as wire};
+use consul_api::Client;
 use http::request::Parts;
 use tokio::sync::watch;
 
+use super::published::{Shared, Start};
 use super::{
-    Compiled, DefaultPolicy, Explanation, IntentionsStatus, Match, ResolvedDefault, follow, probe,
+    Compiled, DefaultOrigin, Explanation, IntentionsConfig, IntentionsError, IntentionsStatus,
+    Match, OwnTrustDomain, ResolvedDefault, follow, probe,
 };
 use crate::authorize::UNAUTHENTICATED;
 use crate::task::Task;
-use crate::{
-    Authorize, Caller, Decision, Identity, Reason, Rule, ServiceId, ServiceName, TrustDomain,
-    Verdict,
-};
+use crate::{Authorize, Caller, Decision, Rule, ServiceId, ServiceName, Verdict};
 
 /// The intentions of one destination, kept current. Cheap to clone; all clones answer from the same set.
 ///
@@ -31,234 +29,6 @@ use crate::{
 pub struct Intentions {
     shared: Arc<Shared>,
     tasks: Arc<Mutex<Vec<Task>>>,
-}
-
-/// How [`Intentions`] are followed.
-#[derive(Clone, Debug, Default)]
-pub struct IntentionsConfig {
-    pub(super) default_policy: Option<DefaultPolicy>,
-    pub(super) max_staleness: Option<Duration>,
-}
-
-impl IntentionsConfig {
-    /// Says what happens to callers that no intention matches, so that no agent is asked.
-    #[must_use]
-    pub fn default_policy(mut self, policy: DefaultPolicy) -> Self {
-        self.default_policy = Some(policy);
-        self
-    }
-
-    /// Denies everybody once Consul has not confirmed the intentions for this long. Default: they never get too old.
-    ///
-    /// Consul is then asked at least twice in this time. Less than ten seconds is taken as ten.
-    #[must_use]
-    pub fn max_staleness(mut self, age: Duration) -> Self {
-        self.max_staleness = Some(age.max(Duration::from_secs(10)));
-        self
-    }
-}
-
-/// Which trust domain is ours: always the same one, or that of an [`Identity`], followed as it changes.
-#[derive(Clone)]
-pub struct OwnTrustDomain(Own);
-
-#[derive(Clone)]
-enum Own {
-    Fixed(TrustDomain),
-    Live(Identity),
-}
-
-impl From<TrustDomain> for OwnTrustDomain {
-    fn from(trust_domain: TrustDomain) -> Self {
-        Self(Own::Fixed(trust_domain))
-    }
-}
-
-impl From<Identity> for OwnTrustDomain {
-    fn from(identity: Identity) -> Self {
-        Self(Own::Live(identity))
-    }
-}
-
-impl From<&Identity> for OwnTrustDomain {
-    fn from(identity: &Identity) -> Self {
-        Self(Own::Live(identity.clone()))
-    }
-}
-
-impl OwnTrustDomain {
-    pub(super) fn name(&self) -> TrustDomain {
-        match &self.0 {
-            Own::Fixed(trust_domain) => trust_domain.clone(),
-            Own::Live(identity) => identity.current().trust_domain().clone(),
-        }
-    }
-
-    /// Why this caller is none of ours, if it is none. Read on every decision rather than copied into the published set,
-    /// so that the two can never be of different times.
-    fn refuses(&self, caller: &ServiceId) -> Option<Reason> {
-        let ours = match &self.0 {
-            Own::Fixed(ours) if ours == caller.trust_domain() => return None,
-            Own::Fixed(ours) => ours.clone(),
-            Own::Live(identity) => {
-                let current = identity.current();
-                if current.trust_domain() == caller.trust_domain() {
-                    return None;
-                }
-                current.trust_domain().clone()
-            }
-        };
-        let text = format!(
-            "the caller belongs to trust domain {}, ours is {ours}",
-            caller.trust_domain()
-        );
-        Some(Reason::new("foreign_trust_domain", text))
-    }
-
-    /// The datacenter of our own identity, where it is known.
-    pub(super) fn datacenter(&self) -> String {
-        match &self.0 {
-            Own::Fixed(_) => "dc1".to_owned(),
-            Own::Live(identity) => identity.current().id().datacenter().to_owned(),
-        }
-    }
-}
-
-impl fmt::Debug for OwnTrustDomain {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.name().fmt(f)
-    }
-}
-
-/// Why there are no intentions.
-#[derive(Clone, Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum IntentionsError {
-    /// Consul does not let this token read them; waiting does not mend that.
-    #[error(
-        "the intentions of {service} may not be read: the token needs `service:write` on {service}, \
-         or `intentions:read`"
-    )]
-    Refused {
-        /// The destination.
-        service: ServiceName,
-        /// What Consul said.
-        #[source]
-        cause: consul_api::Error,
-    },
-}
-
-/// What the tasks write and decisions read.
-pub(super) struct Shared {
-    pub(super) service: ServiceName,
-    pub(super) own: OwnTrustDomain,
-    current: ArcSwap<Snapshot>,
-    changes: watch::Sender<u64>,
-    /// Held while a new snapshot is made from the current one; never by a reader.
-    writing: Mutex<()>,
-    /// Whether the first answer has come, or was refused for good.
-    pub(super) start: watch::Sender<Start>,
-    monitor: WatchMonitor,
-}
-
-#[derive(Clone, Debug)]
-pub(super) enum Start {
-    Waiting,
-    Received,
-    Refused(consul_api::Error),
-}
-
-/// One published state.
-#[derive(Clone)]
-struct Snapshot {
-    generation: u64,
-    /// `None` before the first answer.
-    received: Option<Arc<Received>>,
-    default: ResolvedDefault,
-    /// Why everybody is denied, if what was received has become too old.
-    stale: Option<Reason>,
-}
-
-struct Received {
-    wire: Arc<Vec<wire::Intention>>,
-    compiled: Compiled,
-}
-
-const NOT_RECEIVED: Reason = Reason::fixed(
-    "no_intentions",
-    "no intentions received yet: Consul has not answered since this service started",
-);
-
-impl Snapshot {
-    fn decide(&self, caller: &ServiceId) -> Decision {
-        if let Some(stale) = &self.stale {
-            return Decision::Deny(stale.clone());
-        }
-        let Some(received) = &self.received else {
-            return Decision::Deny(NOT_RECEIVED);
-        };
-        received
-            .compiled
-            .decide(caller)
-            .unwrap_or_else(|| self.default.decision())
-    }
-}
-
-impl Shared {
-    fn publish(&self, change: impl FnOnce(&mut Snapshot) -> bool) {
-        let _writing = self.writing.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut next = Snapshot::clone(&self.current.load());
-        if change(&mut next) {
-            next.generation += 1;
-            let generation = next.generation;
-            // Store first, notify after: whoever wakes finds the new one.
-            self.current.store(Arc::new(next));
-            self.changes.send_replace(generation);
-        }
-    }
-
-    /// Takes over a set. An equal one changes nothing but ends staleness.
-    pub(super) fn receive(&self, wire: Arc<Vec<wire::Intention>>) {
-        self.publish(|snapshot| {
-            let fresh = snapshot.stale.take().is_some();
-            if snapshot.received.as_ref().is_some_and(|known| known.wire == wire) {
-                return fresh;
-            }
-            let compiled = Compiled::new(&self.service, &wire);
-            tracing::info!(service = %self.service, intentions = compiled.len(), "intentions in force");
-            for finding in compiled.findings() {
-                tracing::warn!(service = %self.service, intention = %finding.rule, denies = finding.denies, "{}", finding.text);
-            }
-            snapshot.received = Some(Arc::new(Received { wire, compiled }));
-            true
-        });
-        self.start.send_if_modified(|start| {
-            let first = !matches!(start, Start::Received);
-            *start = Start::Received;
-            first
-        });
-    }
-
-    pub(super) fn set_default(&self, default: ResolvedDefault) {
-        self.publish(|snapshot| {
-            if snapshot.default == default {
-                return false;
-            }
-            tracing::info!(service = %self.service, policy = %default.policy(), origin = %default.origin(), "default intention policy");
-            snapshot.default = default;
-            true
-        });
-    }
-
-    pub(super) fn set_stale(&self, stale: Option<Reason>) {
-        self.publish(|snapshot| {
-            if snapshot.stale.is_some() == stale.is_some() {
-                return false;
-            }
-            snapshot.stale = stale;
-            true
-        });
-    }
 }
 
 impl Intentions {
@@ -277,23 +47,17 @@ impl Intentions {
         }
         let watch = read.watch();
         let default = match config.default_policy {
-            Some(policy) => ResolvedDefault::new(policy, super::DefaultOrigin::Configured),
+            Some(policy) => ResolvedDefault::new(policy, DefaultOrigin::Configured),
             None => ResolvedDefault::unknown("it has not answered yet"),
         };
-        let shared = Arc::new(Shared {
+        let namespace = client.config().namespace().unwrap_or("default");
+        let shared = Arc::new(Shared::new(
             service,
-            own: own.into(),
-            current: ArcSwap::from_pointee(Snapshot {
-                generation: 0,
-                received: None,
-                default,
-                stale: None,
-            }),
-            changes: watch::Sender::new(0),
-            writing: Mutex::new(()),
-            start: watch::Sender::new(Start::Waiting),
-            monitor: watch.monitor(),
-        });
+            namespace,
+            own.into(),
+            default,
+            watch.monitor(),
+        ));
         let (acl, acl_changes) = watch::channel(None);
         let mut tasks = vec![Task::spawn(follow::intentions(
             watch,

@@ -18,7 +18,7 @@ const HOLD: Duration = Duration::from_secs(3);
 ///
 /// # Security
 /// The agent keeps the key and hands it, with the leaf, to every caller that can reach its HTTP API and names the service,
-/// whatever its token. Prefer [`GrpcSource`](super::GrpcSource) where the agent has a gRPC port. These endpoints are deprecated in Consul
+/// whatever its token. Prefer `GrpcSource` where the agent has a gRPC port. These endpoints are deprecated in Consul
 /// since 1.16 and still served.
 #[derive(Clone, Debug)]
 pub struct AgentSource {

@@ -1,0 +1,47 @@
+use std::time::Duration;
+
+use super::DefaultPolicy;
+use crate::ServiceName;
+
+/// How [`Intentions`](crate::Intentions) are followed.
+#[derive(Clone, Debug, Default)]
+pub struct IntentionsConfig {
+    pub(super) default_policy: Option<DefaultPolicy>,
+    pub(super) max_staleness: Option<Duration>,
+}
+
+impl IntentionsConfig {
+    /// Says what happens to callers that no intention matches, so that no agent is asked.
+    #[must_use]
+    pub fn default_policy(mut self, policy: DefaultPolicy) -> Self {
+        self.default_policy = Some(policy);
+        self
+    }
+
+    /// Denies everybody once Consul has not confirmed the intentions for this long. Default: they never get too old.
+    ///
+    /// Consul is then asked at least twice in this time. Less than ten seconds is taken as ten.
+    #[must_use]
+    pub fn max_staleness(mut self, age: Duration) -> Self {
+        self.max_staleness = Some(age.max(Duration::from_secs(10)));
+        self
+    }
+}
+
+/// Why there are no intentions.
+#[derive(Clone, Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum IntentionsError {
+    /// Consul does not let this token read them; waiting does not mend that.
+    #[error(
+        "the intentions of {service} may not be read: the token needs `service:write` on {service}, \
+         or `intentions:read`"
+    )]
+    Refused {
+        /// The destination.
+        service: ServiceName,
+        /// What Consul said.
+        #[source]
+        cause: consul_api::Error,
+    },
+}
