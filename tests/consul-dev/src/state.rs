@@ -100,7 +100,7 @@ impl State {
             ca_config: CaConfig {
                 config: serde_json::json!({
                     "IntermediateCertTTL": "8760h",
-                    "LeafCertTTL": go::format_duration(settings.leaf_ttl),
+                    "LeafCertTTL": go::format_duration(settings.leaf_ttl).trim_end_matches("0s").trim_end_matches("0m"),
                     "RootCertTTL": "87600h",
                 }),
                 modify_index: 9,

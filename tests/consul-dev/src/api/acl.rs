@@ -105,10 +105,11 @@ pub(crate) fn token_self(
 
 /// `POST /v1/internal/acl/authorize`
 pub(crate) fn authorize(
-    _state: &mut State,
+    state: &mut State,
     call: &Call,
     auth: &Authorizer,
 ) -> Result<Reply, Problem> {
+    enabled(state)?;
     let mut body = call.json("Failed to decode request body")?;
     for item in body.as_array_mut().into_iter().flatten() {
         let resource = Resource::from_name(item["Resource"].as_str().unwrap_or_default());

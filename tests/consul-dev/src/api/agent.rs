@@ -289,7 +289,7 @@ fn expanded(check: &Value) -> Value {
         "TCPUseTLS": false, "TLSServerName": "", "TLSSkipVerify": false, "Timeout": "0s", "UDP": "",
     });
     value["Type"] = json!("");
-    if value["ServiceID"] == "" {
+    if value["ServiceTags"].as_array().is_some_and(Vec::is_empty) {
         value["ServiceTags"] = Value::Null;
     }
     if let Some(object) = value.as_object_mut() {

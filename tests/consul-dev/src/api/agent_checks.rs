@@ -60,8 +60,8 @@ pub(crate) fn register(
                 service["Tags"].clone(),
             ),
             None => {
-                return Err(Problem::not_found(format!(
-                    "Unknown service ID {id:?}. Ensure that the service ID is passed, not the service name."
+                return Err(Problem::internal(format!(
+                    "ServiceID {id:?} does not exist"
                 )));
             }
         },
@@ -240,10 +240,7 @@ fn maintain(state: &mut State, call: &Call, on: bool, id: &str, name: &str, owne
         "Maintenance mode is enabled for this service, but no reason was provided. This is a default message.",
     );
     let definition = json!({
-        "Name": name, "Notes": reason, "Status": "critical",
+        "Name": name, "Notes": reason, "Status": "critical", "Type": "maintenance",
     });
     state.add_local_check(id, &definition, owner);
-    if let Some(check) = state.agent.checks.get_mut(id) {
-        check.json["Type"] = json!("maintenance");
-    }
 }

@@ -107,6 +107,11 @@ pub(crate) fn authorize(
         return Err(Problem::bad_request("Target service must be specified"));
     }
     let source = source_of(text("ClientCertURI"))?;
+    if auth.is_unknown() {
+        return Err(Problem::forbidden(
+            "Could not resolve token to authorizer: ACL not found",
+        ));
+    }
     if !auth.service_write(target) {
         return Err(Problem::forbidden(auth.refusal(
             "service",
@@ -157,5 +162,11 @@ pub(crate) fn authorize(
         }
     };
     let value = json!({ "Authorized": allowed, "Reason": reason });
-    Ok(Reply::json(&value, call.pretty()).with("X-Cache", "MISS"))
+    let reply = Reply::json(&value, call.pretty());
+    // The agent keeps watching the intentions of a target once it was asked about.
+    Ok(if state.agent.authorized.insert(target.to_owned()) {
+        reply.with("X-Cache", "MISS")
+    } else {
+        reply.with("X-Cache", "HIT").with("Age", "0")
+    })
 }

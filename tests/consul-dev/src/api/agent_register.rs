@@ -86,14 +86,10 @@ pub(super) fn check_problem(check: &Value) -> Option<String> {
         return Some("TTL must be > 0 for TTL checks".to_owned());
     }
     if !matches!(kind, "ttl" | "") && interval.is_zero() {
-        return Some(match kind {
-            "script" | "docker" => {
-                "Interval must be > 0 for Script, HTTP, H2PING, TCP, UDP or OSService checks"
-                    .to_owned()
-            }
-            _ => "Interval must be > 0 for Script, HTTP, H2PING, TCP, UDP or OSService checks"
+        return Some(
+            "Interval must be > 0 for Script, HTTP, H2PING, TCP, UDP or OSService checks"
                 .to_owned(),
-        });
+        );
     }
     None
 }
@@ -152,7 +148,7 @@ fn validate(body: &Value, checks: &[Value]) -> Result<(), Problem> {
             .as_array()
             .is_some_and(|ports| !ports.is_empty())
     {
-        return Err(failed("Port and Ports cannot both be set"));
+        return Err(failed("Cannot set both Port and Ports"));
     }
     if kind == "connect-proxy" {
         let destination = body["Proxy"]["DestinationServiceName"]
@@ -169,7 +165,7 @@ fn validate(body: &Value, checks: &[Value]) -> Result<(), Problem> {
             ));
         }
         if port == 0 && text(body, "SocketPath").is_empty() {
-            return Err(failed("Port or SocketPath must be set for a Connect proxy"));
+            return Err(failed("Port or SocketPath must be set for a connect-proxy"));
         }
         if native {
             return Err(failed(

@@ -89,8 +89,8 @@ pub(crate) fn services(
         .transpose()?;
     let mut hidden = false;
     let mut tags: BTreeMap<String, Vec<Value>> = BTreeMap::new();
-    for (node, service) in state.catalog.instances(|_| true) {
-        let node = state.catalog.nodes.get(node).unwrap_or(&Value::Null);
+    for (node_name, service) in state.catalog.instances(|_| true) {
+        let node = state.catalog.nodes.get(node_name).unwrap_or(&Value::Null);
         if !has_meta(call, node) {
             continue;
         }
@@ -101,7 +101,7 @@ pub(crate) fn services(
             continue;
         }
         let name = service["Service"].as_str().unwrap_or_default();
-        if !auth.service_read(name) {
+        if !auth.service_read(name) || !auth.node_read(node_name) {
             hidden = true;
             continue;
         }
@@ -297,8 +297,13 @@ pub(crate) fn register(
     let text = |key: &str| body[key].as_str().unwrap_or_default();
     let node = text("Node");
     let skip = body["SkipNodeUpdate"] == true;
-    if node.is_empty() || (text("Address").is_empty() && !skip) {
-        return Err(Problem::internal("Must provide node and address"));
+    if node.is_empty() {
+        return Err(Problem::internal("Must provide node"));
+    }
+    if text("Address").is_empty() && !skip {
+        return Err(Problem::internal(
+            "Must provide address if SkipNodeUpdate is not set",
+        ));
     }
     if !auth.allows(Resource::Node, node, Level::Write) {
         return Err(Problem::forbidden(auth.refusal("node", Level::Write, node)));

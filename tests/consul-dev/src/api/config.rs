@@ -102,7 +102,7 @@ pub(crate) fn put(state: &mut State, call: &Call, auth: &Authorizer) -> Result<R
     config_rules::check_keys(&kind, &body)
         .map_err(|error| Problem::bad_request(format!("{DECODE}: {error}")))?;
     let entry = config_rules::normalise(&kind, body);
-    let name = entry["Name"].as_str().unwrap_or_default().to_owned();
+    let name = config_rules::name_of(&kind, &entry).to_owned();
     authorize(auth, &kind, &name, Level::Write)?;
     config_rules::validate(state, &kind, &entry).map_err(Problem::internal)?;
     if let Some(cas) = call.query("cas") {

@@ -269,12 +269,13 @@ pub(crate) fn normalise(kind: &str, mut entry: Value) -> Value {
     }
     drop_empty(object);
     match kind {
-        "mesh" => {
-            object.insert("Name".to_owned(), json!("mesh"));
-        }
+        "mesh" => mesh(object),
         "proxy-defaults" | "service-defaults" => {
             for key in ["Expose", "MeshGateway", "TransparentProxy"] {
                 object.entry(key).or_insert(json!({}));
+            }
+            if kind == "proxy-defaults" {
+                object.entry("AccessLogs").or_insert(json!({}));
             }
             if let Some(Value::String(protocol)) = object.get_mut("Protocol") {
                 *protocol = protocol.to_lowercase();
@@ -290,6 +291,45 @@ pub(crate) fn normalise(kind: &str, mut entry: Value) -> Value {
         durations(&mut entry, key);
     }
     entry
+}
+
+/// The one mesh entry shows no name, and some switches even when they are off.
+fn mesh(entry: &mut Map<String, Value>) {
+    fn fill(value: &mut Value, defaults: &[(&str, Value)]) {
+        if let Some(object) = value.as_object_mut() {
+            for (key, default) in defaults {
+                object.entry(*key).or_insert_with(|| default.clone());
+            }
+        }
+    }
+    entry.remove("Name");
+    let proxy = entry.entry("TransparentProxy").or_insert(json!({}));
+    fill(proxy, &[("MeshDestinationsOnly", json!(false))]);
+    if let Some(peering) = entry.get_mut("Peering") {
+        fill(peering, &[("PeerThroughMeshGateways", json!(false))]);
+    }
+    if let Some(http) = entry.get_mut("HTTP") {
+        fill(http, &[("SanitizeXForwardedClientCert", json!(false))]);
+        if let Some(rules) = http.pointer_mut("/Incoming/RequestNormalization") {
+            fill(
+                rules,
+                &[
+                    ("InsecureDisablePathNormalization", json!(false)),
+                    ("MergeSlashes", json!(false)),
+                    ("PathWithEscapedSlashesAction", json!("")),
+                    ("HeadersWithUnderscoresAction", json!("")),
+                ],
+            );
+        }
+    }
+}
+
+/// The name an entry is stored under.
+pub(crate) fn name_of<'a>(kind: &'a str, entry: &'a Value) -> &'a str {
+    match kind {
+        "mesh" => "mesh",
+        _ => entry["Name"].as_str().unwrap_or_default(),
+    }
 }
 
 /// Empty strings and lists are not stored.
@@ -310,7 +350,7 @@ fn intentions(entry: &mut Map<String, Value>) {
     let Some(Value::Array(sources)) = entry.get_mut("Sources") else {
         return;
     };
-    for source in sources {
+    for source in sources.iter_mut() {
         let Some(source) = source.as_object_mut() else {
             continue;
         };
@@ -348,7 +388,8 @@ fn intentions(entry: &mut Map<String, Value>) {
                 }
             }
         }
-    }
+    } // Sorted by precedence only; sources of the same one stay as they were written.
+    sources.sort_by_key(|source| std::cmp::Reverse(source["Precedence"].as_u64()));
 }
 
 /// Durations come back in Go's form, wherever they are.
@@ -420,7 +461,7 @@ fn validate_provider(name: &str, entry: &Value) -> Result<(), String> {
     ) {
         _ if entry["JSONWebKeySet"].is_null() => Err("JSONWebKeySet is required".to_owned()),
         (Value::Null, Value::Null) | (Value::Object(_), Value::Object(_)) => {
-            Err("Must specify exactly one of Local or Remote JSON Web key set".to_owned())
+            Err("must specify exactly one of Local or Remote JSON Web key set".to_owned())
         }
         _ => Ok(()),
     }
@@ -507,6 +548,8 @@ fn providers(holder: &Value) -> impl Iterator<Item = &str> {
         .filter_map(|provider| provider["Name"].as_str())
 }
 
+const PARTIAL_WILDCARD: &str = "wildcard character '*' cannot be used with partial values";
+
 fn validate_intentions(state: &State, name: &str, entry: &Value) -> Result<(), String> {
     if name.is_empty() {
         return Err("Name is required".to_owned());
@@ -514,6 +557,9 @@ fn validate_intentions(state: &State, name: &str, entry: &Value) -> Result<(), S
     let sources = entry["Sources"].as_array().map_or(&[][..], Vec::as_slice);
     if sources.is_empty() {
         return Err("At least one source is required".to_owned());
+    }
+    if name.contains('*') && name != "*" {
+        return Err(format!("Name: {PARTIAL_WILDCARD}"));
     }
     let mut seen = Vec::new();
     let mut named: Vec<&str> = providers(entry).collect();
@@ -530,9 +576,9 @@ fn validate_intentions(state: &State, name: &str, entry: &Value) -> Result<(), S
     }
     for provider in named {
         if state.config.get("jwt-provider", provider).is_none() {
-            return Err(format!(
+            return Err(one_error(&format!(
                 "Referenced JWT Provider does not exist. Provider Name: {provider}"
-            ));
+            )));
         }
     }
     let protocol = state.protocol(name);
@@ -546,19 +592,15 @@ fn validate_source(destination: &str, at: &str, source: &Value) -> Result<(), St
     let text = |key: &str| source[key].as_str().unwrap_or_default();
     if !text("SamenessGroup").is_empty() {
         return Err(format!(
-            "{at}.SamenessGroup: Sameness groups are a Consul Enterprise feature"
+            "{at}.SamenessGroup: Sameness groups are a Consul Enterprise feature. "
         ));
     }
     let name = text("Name");
     if name.is_empty() {
         return Err(format!("{at}.Name is required"));
     }
-    for part in [name, destination] {
-        if part.contains('*') && part != "*" {
-            return Err(format!(
-                "{at}.Name: wildcard character '*' cannot be used with partial values"
-            ));
-        }
+    if name.contains('*') && name != "*" {
+        return Err(format!("{at}.Name: {PARTIAL_WILDCARD}"));
     }
     if text("Description").len() > 512 {
         return Err(format!("{at}.Description exceeds maximum length 512"));
@@ -567,8 +609,8 @@ fn validate_source(destination: &str, at: &str, source: &Value) -> Result<(), St
     let permissions = source["Permissions"].as_array();
     match (action, permissions) {
         ("allow" | "deny", None) => Ok(()),
-        ("", None) => Err(format!("{at}.Action must be set to \"allow\" or \"deny\"")),
-        (_, None) => Err(format!("{at}.Action must be set to \"allow\" or \"deny\"")),
+        ("", None) => Err(format!("{at}.Action must be set to 'allow' or 'deny'")),
+        (_, None) => Err(format!("{at}.Action must be set to 'allow' or 'deny'")),
         ("", Some(_)) if destination == "*" => Err(format!(
             "{at}.Permissions cannot be specified on intentions with wildcarded destinations"
         )),
@@ -588,7 +630,7 @@ fn validate_source(destination: &str, at: &str, source: &Value) -> Result<(), St
 
 fn validate_permission(at: &str, permission: &Value) -> Result<(), String> {
     if !matches!(permission["Action"].as_str(), Some("allow" | "deny")) {
-        return Err(format!("{at}.Action must be set to \"allow\" or \"deny\""));
+        return Err(format!("{at}.Action must be set to 'allow' or 'deny'"));
     }
     let http = &permission["HTTP"];
     if http.is_null() {
@@ -635,7 +677,7 @@ fn validate_permission(at: &str, permission: &Value) -> Result<(), String> {
         seen.push(method);
     }
     if paths == 0 && headers.is_empty() && methods.is_empty() {
-        return Err(format!("{at}.HTTP cannot be empty"));
+        return Err(format!("{at}.HTTP should not be empty"));
     }
     Ok(())
 }
@@ -653,11 +695,6 @@ fn validate_header(at: &str, header: &Value) -> Result<(), String> {
     }
     match set.as_slice() {
         [_] => {}
-        [] => {
-            return Err(format!(
-                "{at} missing one of Present, Exact, Prefix, Suffix, Contains, or Regex"
-            ));
-        }
         _ => {
             return Err(format!(
                 "{at} should only contain one of Present, Exact, Prefix, Suffix, Contains, or Regex"

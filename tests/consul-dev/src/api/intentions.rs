@@ -26,7 +26,7 @@ const FIELDS: &[&str] = &[
 ];
 
 fn missing(key: &str) -> Problem {
-    Problem::internal(format!("required query parameter '{key}' not set"))
+    Problem::internal(format!("required query parameter '{key}' not set")).early()
 }
 
 /// `GET /v1/connect/intentions`
@@ -43,7 +43,9 @@ pub(crate) fn list(state: &mut State, call: &Call, auth: &Authorizer) -> Result<
     let hidden = found.len() != total;
     let found = filtered(call, FIELDS, found)?;
     let index = state.index_of(&[Topic::Config]);
-    Ok(Answer::new(Value::Array(found), index).filtered(hidden && !auth.is_anonymous()))
+    Ok(Answer::new(Value::Array(found), index)
+        .filtered(hidden && !auth.is_anonymous())
+        .suppressed())
 }
 
 /// `web`, `default/web` or `default/default/web`; anything else is Enterprise or wrong.
@@ -51,7 +53,8 @@ fn local_name(name: &str) -> Result<&str, Problem> {
     if name.starts_with("peer:") {
         return Err(Problem::internal(format!(
             "name {name:?} is invalid: cannot specify a peer here"
-        )));
+        ))
+        .early());
     }
     let parts: Vec<&str> = name.split('/').collect();
     match parts.as_slice() {
@@ -79,7 +82,8 @@ pub(crate) fn matching(
         Some(_) => {
             return Err(Problem::internal(
                 "'by' parameter must be one of 'source' or 'destination'",
-            ));
+            )
+            .early());
         }
     };
     let names: Vec<&str> = call.all("name").filter(|name| !name.is_empty()).collect();
@@ -235,7 +239,7 @@ pub(crate) fn upsert(
     }
     config_rules::validate(state, KIND, &entry).map_err(Problem::internal)?;
     let entry = config_rules::normalise(KIND, entry);
-    state.put_entry(KIND, destination, entry);
+    state.force_entry(KIND, destination, entry);
     Ok(())
 }
 

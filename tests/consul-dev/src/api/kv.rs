@@ -2,7 +2,6 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use http::StatusCode;
 use serde_json::{Value, json};
 
 use crate::http::blocking::Answer;
@@ -87,13 +86,10 @@ pub(crate) fn put(state: &mut State, call: &Call, auth: &Authorizer) -> Result<R
         .map_or(Ok(0), str::parse)
         .map_err(|_| Problem::bad_request("Invalid flags"))?;
     if call.body.len() > 512 * 1024 {
-        return Err(Problem {
-            status: StatusCode::PAYLOAD_TOO_LARGE,
-            text: format!(
-                "Request body({} bytes) too large, max size: 524288 bytes.",
-                call.body.len()
-            ),
-        });
+        return Err(Problem::too_large(format!(
+            "Request body({} bytes) too large, max size: 524288 bytes.",
+            call.body.len()
+        )));
     }
     if cas_fails(state, call, key)? {
         return Ok(Reply::json(&json!(false), call.pretty()));

@@ -80,8 +80,6 @@ pub(crate) struct Issued {
     pub(crate) chain_pem: String,
     pub(crate) not_before: SystemTime,
     pub(crate) not_after: SystemTime,
-    /// The signer's key identifier: differs from the active root's once that was rotated.
-    pub(crate) signing_key_id: String,
 }
 
 /// The authority of one Consul.
@@ -210,7 +208,6 @@ impl Authority {
             chain_pem: chain(&leaf, &root.intermediates),
             not_before,
             not_after,
-            signing_key_id: root.signing_key_id(),
         })
     }
 

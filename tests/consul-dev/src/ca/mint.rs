@@ -4,11 +4,17 @@ use std::time::{Duration, SystemTime};
 
 use aws_lc_rs::encoding::AsBigEndian as _;
 use aws_lc_rs::signature::{ECDSA_P256_SHA256_ASN1_SIGNING, EcdsaKeyPair, KeyPair as _};
+use p384::ecdsa::signature::hazmat::PrehashSigner as _;
+use p384::ecdsa::{Signature, SigningKey};
+use p384::pkcs8::DecodePrivateKey as _;
 use rcgen::string::Ia5String;
 use rcgen::{
     BasicConstraints, CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa,
     Issuer, KeyIdMethod, KeyUsagePurpose, PublicKeyData, SanType, SerialNumber,
 };
+
+use x509_parser::certificate::X509Certificate;
+use x509_parser::prelude::FromDer as _;
 
 use super::key::{CaKey, KeyKind};
 use super::{CaError, der};
@@ -116,7 +122,39 @@ pub(crate) fn sign_leaf(
     let issuer_params = issuer_params(signer, signer_name);
     let issuer = Issuer::from_params(&issuer_params, &signer.pair);
     let certificate = params.signed_by(key, &issuer)?;
-    Ok(certificate.der().to_vec())
+    match signer.kind {
+        // Consul signs leafs with SHA-256 whatever the curve; rcgen pairs P-384 with SHA-384.
+        KeyKind::EcP384 => with_sha256(certificate.der(), signer),
+        KeyKind::EcP256 | KeyKind::Rsa2048 => Ok(certificate.der().to_vec()),
+    }
+}
+
+/// `AlgorithmIdentifier` of ecdsa-with-SHA384 and ecdsa-with-SHA256.
+const ECDSA_SHA384: &[u8] = &[
+    0x30, 0x0a, 0x06, 0x08, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x04, 0x03, 0x03,
+];
+const ECDSA_SHA256: &[u8] = &[
+    0x30, 0x0a, 0x06, 0x08, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x04, 0x03, 0x02,
+];
+
+/// The same certificate, signed anew with the P-384 key over SHA-256.
+fn with_sha256(certificate: &[u8], signer: &CaKey) -> Result<Vec<u8>, CaError> {
+    let unusable = |what: &str| CaError::Certificate(what.to_owned());
+    let (_, parsed) = X509Certificate::from_der(certificate)
+        .map_err(|_| unusable("reading back a certificate"))?;
+    let mut body = parsed.tbs_certificate.as_ref().to_vec();
+    let at = body
+        .windows(ECDSA_SHA384.len())
+        .position(|window| window == ECDSA_SHA384)
+        .ok_or_else(|| unusable("finding the signature algorithm"))?;
+    body.splice(at..at + ECDSA_SHA384.len(), ECDSA_SHA256.iter().copied());
+    let key = SigningKey::from_pkcs8_der(&signer.pair.serialize_der())
+        .map_err(|_| CaError::Key("reading the P-384 key".to_owned()))?;
+    let signature: Signature = key
+        .sign_prehash(&der::sha256(&body))
+        .map_err(|_| unusable("signing with SHA-256"))?;
+    let signature = der::bit_string(signature.to_der().as_bytes());
+    Ok(der::sequence(&[&body, ECDSA_SHA256, &signature]))
 }
 
 /// The issuer half of a certificate: name and key identifier.

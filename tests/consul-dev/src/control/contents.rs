@@ -61,7 +61,7 @@ impl ConsulDev {
         let entry = config_rules::normalise(kind, entry.clone());
         self.shared.with(|state| {
             config_rules::validate(state, kind, &entry).map_err(Error::Refused)?;
-            let name = entry["Name"].as_str().unwrap_or_default().to_owned();
+            let name = config_rules::name_of(kind, &entry).to_owned();
             state.put_entry(kind, &name, entry);
             Ok(())
         })

@@ -117,6 +117,11 @@ impl Style {
     };
     pub(crate) const TOKEN: Self = Self {
         error_meta: true,
+        open: true,
+        ..Self::PLAIN
+    };
+    pub(crate) const INTENTIONS: Self = Self {
+        error_meta: true,
         ..Self::PLAIN
     };
     /// Config entries, roots, intention lists, keys.
@@ -182,7 +187,8 @@ fn wait_of(call: &Call, style: &Style) -> Result<Wait, Problem> {
 pub(crate) async fn read(shared: &Shared, call: &Call, run: ReadFn, style: &Style) -> Reply {
     match try_read(shared, call, run, style).await {
         Ok(reply) => reply,
-        Err((problem, by_servers)) => {
+        Err(problem) => {
+            let by_servers = !problem.early;
             let reply = Reply::from(problem);
             if by_servers && style.error_meta {
                 leader_headers(reply.with("X-Consul-Index", "1"), false, "blocking-query")
@@ -198,16 +204,16 @@ async fn try_read(
     call: &Call,
     run: ReadFn,
     style: &Style,
-) -> Result<Reply, (Problem, bool)> {
-    let wait = wait_of(call, style).map_err(|problem| (problem, false))?;
-    let consistency = call.consistency().map_err(|problem| (problem, false))?;
-    call.refuse_tenancy().map_err(|problem| (problem, false))?;
+) -> Result<Reply, Problem> {
+    let wait = wait_of(call, style)?;
+    let consistency = call.consistency()?;
+    call.refuse_tenancy()?;
     let mut changed = shared.subscribe();
     let authorize = || {
         shared.with(|state| {
             state
                 .authorizer(call.secret())
-                .map_err(|_| (Problem::unknown_token(), false))
+                .map_err(|_| Problem::unknown_token())
         })
     };
     let (interruptions, foreign) = shared.with(|state| {
@@ -217,7 +223,7 @@ async fn try_read(
         )
     });
     if foreign && !style.local {
-        return Err((Problem::internal("No path to datacenter"), true));
+        return Err(Problem::internal("No path to datacenter"));
     }
     let mut authorizer = match authorize() {
         Ok(authorizer) => authorizer,
@@ -232,7 +238,7 @@ async fn try_read(
             let answer = run(state, call, &authorizer);
             (answer, state.interruptions != interruptions)
         });
-        let answer = answer.map_err(|problem| (problem, true))?;
+        let answer = answer?;
         let fresh = answer.index > wait.index
             && !(answer.suppress && first.as_ref() == Some(&answer.value));
         if wait.index == 0 || fresh || interrupted || Instant::now() >= wait.until {
@@ -249,7 +255,7 @@ async fn try_read(
         waited = true;
         tokio::select! {
             moved = changed.changed() => if moved.is_err() {
-                return Err((Problem::internal("the server is stopping"), true));
+                return Err(Problem::internal("the server is stopping"));
             },
             () = tokio::time::sleep_until(wait.until) => {}
         }
@@ -273,7 +279,9 @@ fn finish(
             (!text.is_empty()).then_some(TEXT),
         ),
         None => match answer.value.as_str().filter(|_| call.has("raw")) {
-            Some(raw) => Reply::text(StatusCode::OK, raw),
+            Some(raw) => Reply::text(StatusCode::OK, raw)
+                .with("X-Content-Type-Options", "nosniff")
+                .with("Content-Security-Policy", "sandbox"),
             None => Reply::json(&answer.value, call.pretty()),
         },
     };

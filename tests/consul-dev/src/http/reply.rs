@@ -13,6 +13,8 @@ pub(crate) struct Reply {
     pub(crate) content_type: Option<&'static str>,
     pub(crate) headers: Vec<(&'static str, String)>,
     pub(crate) body: Bytes,
+    /// From the multiplexer itself, which adds no headers.
+    pub(crate) bare: bool,
 }
 
 pub(crate) const JSON: &str = "application/json";
@@ -26,6 +28,7 @@ impl Reply {
             content_type: Some(JSON),
             headers: Vec::new(),
             body: Bytes::from(go::encode(value, pretty)),
+            bare: false,
         }
     }
 
@@ -36,6 +39,7 @@ impl Reply {
             content_type: Some(JSON_UTF8),
             headers: Vec::new(),
             body: Bytes::new(),
+            bare: false,
         }
     }
 
@@ -45,11 +49,17 @@ impl Reply {
             content_type: Some(TEXT),
             headers: Vec::new(),
             body: Bytes::from(text.into()),
+            bare: false,
         }
     }
 
     pub(crate) fn with(mut self, name: &'static str, value: impl Into<String>) -> Self {
         self.headers.push((name, value.into()));
+        self
+    }
+
+    pub(crate) fn bare(mut self) -> Self {
+        self.bare = true;
         self
     }
 
@@ -69,6 +79,8 @@ impl Reply {
 pub(crate) struct Problem {
     pub(crate) status: StatusCode,
     pub(crate) text: String,
+    /// Found by the agent before any server was asked.
+    pub(crate) early: bool,
 }
 
 impl Problem {
@@ -76,15 +88,25 @@ impl Problem {
         Self {
             status,
             text: text.into(),
+            early: false,
         }
     }
 
+    pub(crate) fn early(mut self) -> Self {
+        self.early = true;
+        self
+    }
+
     pub(crate) fn bad_request(text: impl Into<String>) -> Self {
-        Self::new(StatusCode::BAD_REQUEST, text)
+        Self::new(StatusCode::BAD_REQUEST, text).early()
     }
 
     pub(crate) fn unauthorized(text: impl Into<String>) -> Self {
-        Self::new(StatusCode::UNAUTHORIZED, text)
+        Self::new(StatusCode::UNAUTHORIZED, text).early()
+    }
+
+    pub(crate) fn too_large(text: impl Into<String>) -> Self {
+        Self::new(StatusCode::PAYLOAD_TOO_LARGE, text).early()
     }
 
     pub(crate) fn forbidden(text: impl Into<String>) -> Self {

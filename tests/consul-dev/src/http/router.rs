@@ -61,7 +61,7 @@ static ROUTES: &[Route] = &[
     route!("/v1/agent/check/update/", "PUT" => Plain(agent_checks::update)),
     route!("/v1/agent/health/service/id/", "GET" => Plain(agent::health_by_id)),
     route!("/v1/agent/health/service/name/", "GET" => Plain(agent::health_by_name)),
-    route!("/v1/agent/connect/authorize", "POST" => Plain(agent_connect::authorize)),
+    route!("/v1/agent/connect/authorize", "POST" => Open(agent_connect::authorize)),
     route!("/v1/agent/connect/ca/leaf/", "GET" => Read(agent_connect::leaf, Style::LEAF)),
     route!("/v1/agent/connect/ca/roots", "GET" => Read(connect::roots, Style::AGENT_ROOTS)),
     route!("/v1/catalog/register", "PUT" => Plain(catalog::register)),
@@ -82,7 +82,7 @@ static ROUTES: &[Route] = &[
     route!("/v1/connect/ca/roots", "GET" => Read(connect::roots, Style::ROOTS)),
     route!("/v1/connect/ca/configuration",
         "GET" => Plain(connect::configuration), "PUT" => Plain(connect::configure)),
-    route!("/v1/connect/intentions", "GET" => Read(intentions::list, Style::PLAIN)),
+    route!("/v1/connect/intentions", "GET" => Read(intentions::list, Style::INTENTIONS)),
     route!("/v1/connect/intentions/match", "GET" => Read(intentions::matching, Style::FULL)),
     route!("/v1/connect/intentions/check", "GET" => Plain(intentions::check)),
     route!("/v1/connect/intentions/exact",
@@ -114,10 +114,12 @@ pub(crate) async fn route(shared: &Shared, mut call: Call) -> Reply {
             "<a href=\"/ui/\">Moved Permanently</a>.\n\n",
         )
         .content_type(Some("text/html; charset=utf-8"))
-        .with("Location", "/ui/");
+        .with("Location", "/ui/")
+        .bare();
     }
     let Some(route) = find(&call.path) else {
-        return Problem::not_found("Invalid URL path: not a recognized HTTP API endpoint\n").into();
+        let text = "Invalid URL path: not a recognized HTTP API endpoint\n";
+        return Reply::text(StatusCode::NOT_FOUND, text).bare();
     };
     let method = call.method.as_str();
     let Some((_, handle)) = route.methods.iter().find(|(name, _)| *name == method) else {

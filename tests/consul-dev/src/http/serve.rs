@@ -141,11 +141,13 @@ fn respond(shared: &Shared, reply: Reply, fault: Option<&Fault>) -> Response<Bod
     if let Some(content_type) = reply.content_type {
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
     }
-    headers.insert(header::VARY, HeaderValue::from_static("Accept-Encoding"));
-    headers.insert(
-        HeaderName::from_static("x-consul-default-acl-policy"),
-        HeaderValue::from_static(acl_default),
-    );
+    if !reply.bare {
+        headers.insert(header::VARY, HeaderValue::from_static("Accept-Encoding"));
+        headers.insert(
+            HeaderName::from_static("x-consul-default-acl-policy"),
+            HeaderValue::from_static(acl_default),
+        );
+    }
     headers.insert(header::CONTENT_LENGTH, HeaderValue::from(length));
     for (name, value) in reply.headers {
         if let (Ok(name), Ok(value)) = (

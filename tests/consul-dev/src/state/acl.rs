@@ -39,18 +39,6 @@ pub(crate) enum Resource {
 }
 
 impl Resource {
-    pub(crate) fn name(self) -> &'static str {
-        match self {
-            Self::Service => "service",
-            Self::Node => "node",
-            Self::Agent => "agent",
-            Self::Key => "key",
-            Self::Operator => "operator",
-            Self::Mesh => "mesh",
-            Self::Acl => "acl",
-        }
-    }
-
     pub(crate) fn from_name(name: &str) -> Option<Self> {
         Some(match name {
             "service" | "intention" => Self::Service,

@@ -1,6 +1,6 @@
 //! Nodes and instances: what the agent holds, and what the catalog shows of it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::time::Duration;
 
@@ -39,13 +39,15 @@ impl Catalog {
         node: &'a str,
         id: &'a str,
     ) -> impl Iterator<Item = &'a Value> {
-        self.checks
-            .iter()
-            .filter(move |((check_node, _), check)| {
-                check_node == node && matches!(check["ServiceID"].as_str(), Some("") | None)
-                    || check_node == node && check["ServiceID"].as_str() == Some(id)
-            })
-            .map(|(_, check)| check)
+        let of = move |service: &'a str| {
+            self.checks
+                .iter()
+                .filter(move |((owner, _), check)| {
+                    owner == node && check["ServiceID"].as_str() == Some(service)
+                })
+                .map(|(_, check)| check)
+        };
+        of("").chain(of(id))
     }
 
     /// `240.0.0.N` of a service that is in the mesh.
@@ -70,6 +72,8 @@ pub(crate) struct Agent {
     pub(crate) services: BTreeMap<String, Value>,
     /// By check id.
     pub(crate) checks: BTreeMap<String, LocalCheck>,
+    /// The targets `authorize` was asked about, whose intentions the agent has at hand from then on.
+    pub(crate) authorized: BTreeSet<String>,
     /// The shortest time the agent lets a critical instance live; 1 min in the real one.
     pub(crate) reap_minimum: Duration,
 }

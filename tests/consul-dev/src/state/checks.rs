@@ -89,7 +89,8 @@ impl State {
             "Node": self.facts.node, "CheckID": id, "Name": name, "Status": status,
             "Notes": text("Notes"), "Output": output, "ServiceID": owner.service_id,
             "ServiceName": owner.service_name, "ServiceTags": list(&owner.tags),
-            "Type": check_type(definition), "Interval": shown("Interval"),
+            "Type": definition["Type"].as_str().unwrap_or_else(|| check_type(definition)),
+            "Interval": shown("Interval"),
             "Timeout": shown("Timeout"), "ExposedPort": 0, "Definition": {},
             "CreateIndex": 0, "ModifyIndex": 0,
         });

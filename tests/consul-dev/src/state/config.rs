@@ -32,15 +32,33 @@ impl Entries {
     }
 }
 
+/// Services these kinds name are given a virtual address.
+const IN_MESH: &[&str] = &[
+    "service-defaults",
+    "service-intentions",
+    "service-resolver",
+    "service-router",
+    "service-splitter",
+];
+
 impl State {
     /// Stores an entry that was found valid. An identical one keeps its index, as in the real one.
-    pub(crate) fn put_entry(&mut self, kind: &str, name: &str, mut entry: Value) {
+    pub(crate) fn put_entry(&mut self, kind: &str, name: &str, entry: Value) {
+        let hash = hash_of(&entry);
+        let old = self.config.get(kind, name);
+        if old.is_none_or(|old| old["Hash"] != json!(hash)) {
+            self.force_entry(kind, name, entry);
+        }
+    }
+
+    /// Stores an entry under a new index even if it is the same, as writes of single intentions do.
+    pub(crate) fn force_entry(&mut self, kind: &str, name: &str, mut entry: Value) {
         let hash = hash_of(&entry);
         let key = (kind.to_owned(), name.to_owned());
-        let old = self.config.entries.get(&key);
-        if old.is_some_and(|old| old["Hash"] == json!(hash)) {
-            return;
+        if IN_MESH.contains(&kind) && name != "*" {
+            self.catalog.assign_virtual_ip(name);
         }
+        let old = self.config.entries.get(&key);
         let created = old.and_then(|old| old["CreateIndex"].as_u64());
         let index = self.bump(&[Topic::Config]);
         entry["Hash"] = json!(hash);

@@ -15,7 +15,6 @@ pub(crate) struct CachedLeaf {
     pub(crate) issued: Issued,
     pub(crate) key_pem: String,
     pub(crate) index: u64,
-    pub(crate) fetched: Instant,
     /// When it is signed anew: after a rotation, or towards the end of its life.
     due: Option<Instant>,
 }
@@ -85,7 +84,6 @@ impl State {
                 issued,
                 key_pem: key.sec1_pem,
                 index,
-                fetched: now,
                 due: Some(now + renewal),
             },
         );
