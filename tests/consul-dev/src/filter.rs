@@ -261,7 +261,11 @@ fn equals(found: &Value, text: &str) -> bool {
     match found {
         Value::String(found) => found == text,
         Value::Null => text.is_empty(),
-        other => other.to_string() == text,
+        Value::Bool(found) => text.parse() == Ok(*found),
+        Value::Number(found) => text
+            .parse::<serde_json::Number>()
+            .is_ok_and(|number| number == *found),
+        Value::Array(_) | Value::Object(_) => false,
     }
 }
 

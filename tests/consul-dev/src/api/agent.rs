@@ -227,7 +227,7 @@ pub(crate) async fn service_by_hash(shared: &Shared, call: &Call) -> Reply {
 fn one_service(state: &State, call: &Call) -> Result<(Value, String), Problem> {
     let auth = state
         .authorizer(call.secret())
-        .map_err(|_| Problem::unknown_token())?;
+        .map_err(|_unknown| Problem::unknown_token())?;
     let id = required(call, "service ID")?;
     let service = state
         .agent

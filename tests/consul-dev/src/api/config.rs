@@ -106,7 +106,7 @@ pub(crate) fn put(state: &mut State, call: &Call, auth: &Authorizer) -> Result<R
     authorize(auth, &kind, &name, Level::Write)?;
     config_rules::validate(state, &kind, &entry).map_err(Problem::internal)?;
     if let Some(cas) = call.query("cas") {
-        let cas: u64 = cas.parse().map_err(|_| {
+        let cas: u64 = cas.parse().map_err(|_syntax| {
             Problem::bad_request(format!(
                 "strconv.ParseUint: parsing {cas:?}: invalid syntax"
             ))

@@ -67,9 +67,11 @@ fn cas_fails(state: &State, call: &Call, key: &str) -> Result<bool, Problem> {
     let Some(cas) = call.query("cas") else {
         return Ok(false);
     };
-    let cas: u64 = cas
-        .parse()
-        .map_err(|_| Problem::bad_request("Invalid cas"))?;
+    let cas: u64 = cas.parse().map_err(|_syntax| {
+        Problem::internal(format!(
+            "strconv.ParseUint: parsing {cas:?}: invalid syntax"
+        ))
+    })?;
     let current = state
         .kv
         .get(key)
@@ -84,7 +86,7 @@ pub(crate) fn put(state: &mut State, call: &Call, auth: &Authorizer) -> Result<R
     let flags: u64 = call
         .query("flags")
         .map_or(Ok(0), str::parse)
-        .map_err(|_| Problem::bad_request("Invalid flags"))?;
+        .map_err(|_syntax| Problem::bad_request("Invalid flags"))?;
     if call.body.len() > 512 * 1024 {
         return Err(Problem::too_large(format!(
             "Request body({} bytes) too large, max size: 524288 bytes.",

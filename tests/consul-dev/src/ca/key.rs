@@ -30,7 +30,7 @@ impl KeyKind {
     /// The kind for a configuration's `PrivateKeyType` and `PrivateKeyBits`, where this crate can make it.
     pub(crate) fn from_wire(kind: &str, bits: u64) -> Option<Self> {
         match (kind, bits) {
-            ("ec", 256 | 0) | ("", 256 | 0) => Some(Self::EcP256),
+            ("ec" | "", 256 | 0) => Some(Self::EcP256),
             ("ec" | "", 384) => Some(Self::EcP384),
             ("rsa", 2048 | 0) => Some(Self::Rsa2048),
             _ => None,

@@ -48,15 +48,15 @@ impl LeafKey {
     pub(crate) fn generate() -> Result<Self, CaError> {
         let unusable = |what: &str| CaError::Key(what.to_owned());
         let key = EcdsaKeyPair::generate(&ECDSA_P256_SHA256_ASN1_SIGNING)
-            .map_err(|_| unusable("generating a P-256 key"))?;
+            .map_err(|_unspecified| unusable("generating a P-256 key"))?;
         let scalar = key
             .private_key()
             .as_be_bytes()
-            .map_err(|_| unusable("reading a P-256 key"))?;
+            .map_err(|_unspecified| unusable("reading a P-256 key"))?;
         let sec1 = der::sec1_p256(scalar.as_ref(), key.public_key().as_ref());
         let pkcs8 = key
             .to_pkcs8v1()
-            .map_err(|_| unusable("encoding a P-256 key"))?;
+            .map_err(|_unspecified| unusable("encoding a P-256 key"))?;
         let pair = rcgen::KeyPair::try_from(pkcs8.as_ref())?;
         Ok(Self {
             pair,
@@ -141,7 +141,7 @@ const ECDSA_SHA256: &[u8] = &[
 fn with_sha256(certificate: &[u8], signer: &CaKey) -> Result<Vec<u8>, CaError> {
     let unusable = |what: &str| CaError::Certificate(what.to_owned());
     let (_, parsed) = X509Certificate::from_der(certificate)
-        .map_err(|_| unusable("reading back a certificate"))?;
+        .map_err(|_unspecified| unusable("reading back a certificate"))?;
     let mut body = parsed.tbs_certificate.as_ref().to_vec();
     let at = body
         .windows(ECDSA_SHA384.len())
@@ -149,10 +149,10 @@ fn with_sha256(certificate: &[u8], signer: &CaKey) -> Result<Vec<u8>, CaError> {
         .ok_or_else(|| unusable("finding the signature algorithm"))?;
     body.splice(at..at + ECDSA_SHA384.len(), ECDSA_SHA256.iter().copied());
     let key = SigningKey::from_pkcs8_der(&signer.pair.serialize_der())
-        .map_err(|_| CaError::Key("reading the P-384 key".to_owned()))?;
+        .map_err(|_unspecified| CaError::Key("reading the P-384 key".to_owned()))?;
     let signature: Signature = key
         .sign_prehash(&der::sha256(&body))
-        .map_err(|_| unusable("signing with SHA-256"))?;
+        .map_err(|_unspecified| unusable("signing with SHA-256"))?;
     let signature = der::bit_string(signature.to_der().as_bytes());
     Ok(der::sequence(&[&body, ECDSA_SHA256, &signature]))
 }
