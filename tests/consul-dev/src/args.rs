@@ -64,7 +64,7 @@ pub(crate) fn parse(args: impl Iterator<Item = String>) -> Result<Parsed, String
 
 fn number<T: FromStr>(flag: &str, text: &str) -> Result<T, String> {
     text.parse()
-        .map_err(|_| format!("{flag} needs a number, not {text}"))
+        .map_err(|_reason| format!("{flag} needs a number, not {text}"))
 }
 
 fn seconds(flag: &str, text: &str) -> Result<Duration, String> {

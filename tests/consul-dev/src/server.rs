@@ -228,8 +228,11 @@ impl Listening {
     async fn set(&self, up: bool) -> Result<(), Error> {
         let (done, finished) = oneshot::channel();
         let command = Power { up, done };
-        self.power.send(command).await.map_err(|_| Error::Stopped)?;
-        finished.await.map_err(|_| Error::Stopped)
+        self.power
+            .send(command)
+            .await
+            .map_err(|_ended| Error::Stopped)?;
+        finished.await.map_err(|_ended| Error::Stopped)
     }
 }
 

@@ -43,7 +43,7 @@ async fn roots(dev: &ConsulDev) -> Vec<Value> {
     roots["Roots"].as_array().expect("roots").clone()
 }
 
-fn root<'a>(roots: &'a [Value], active: bool) -> &'a Value {
+fn root(roots: &[Value], active: bool) -> &Value {
     roots
         .iter()
         .find(|root| root["Active"] == active)

@@ -36,7 +36,7 @@ async fn a_registration_wakes_a_waiting_health_read() {
         first.index()
     );
     let second = blocked(&dev, &path, async || {
-        register(&dev, "web-1", "web", 9401).await
+        register(&dev, "web-1", "web", 9401).await;
     })
     .await;
     assert!(second.index() > first.index());
@@ -127,7 +127,7 @@ async fn a_changed_instance_wakes_a_reader_of_its_hash() {
     assert_eq!(first.json()["ContentHash"], hash.as_str());
     let path = format!("/v1/agent/service/web-1?hash={hash}&wait=5m");
     let second = blocked(&dev, &path, async || {
-        register(&dev, "web-1", "web", 9402).await
+        register(&dev, "web-1", "web", 9402).await;
     })
     .await;
     assert_ne!(second.header("x-consul-contenthash"), hash);

@@ -131,7 +131,7 @@ async fn what_consul_refuses_to_sign_is_refused_with_its_code() {
         ),
         (
             "an e-mail",
-            csr(&[web.clone()], true),
+            csr(std::slice::from_ref(&web), true),
             Code::InvalidArgument,
         ),
         (

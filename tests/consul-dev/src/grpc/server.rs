@@ -189,7 +189,7 @@ fn permitted(state: &State, secret: &str) -> Result<(), Status> {
     state
         .authorizer(secret)
         .map(|_| ())
-        .map_err(|_| Status::unauthenticated("ACL not found"))
+        .map_err(|_reason| Status::unauthenticated("ACL not found"))
 }
 
 fn current(state: &State) -> WatchRootsResponse {

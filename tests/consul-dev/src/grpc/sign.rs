@@ -37,7 +37,7 @@ fn read(pem: &str) -> Result<Wanted, Status> {
     csr.verify_signature()
         .map_err(|error| invalid(format!("invalid CSR signature: {error}")))?;
     let key = SubjectPublicKeyInfo::from_der(key.raw)
-        .map_err(|_| Status::internal("failed to sign leaf certificate"))?;
+        .map_err(|_reason| Status::internal("failed to sign leaf certificate"))?;
     let mut wanted = Wanted {
         uri: String::new(),
         dns: Vec::new(),
@@ -61,7 +61,7 @@ fn read(pem: &str) -> Result<Wanted, Status> {
                     bytes => {
                         let octets: [u8; 16] = bytes
                             .try_into()
-                            .map_err(|_| invalid("CSR SAN contains an invalid IP address"))?;
+                            .map_err(|_reason| invalid("CSR SAN contains an invalid IP address"))?;
                         wanted.ips.push(Ipv6Addr::from(octets).into());
                     }
                 },
@@ -153,7 +153,7 @@ fn allowed(auth: &Authorizer, identity: &Identity) -> Result<(), Status> {
 pub(super) fn sign(state: &mut State, secret: &str, csr: &str) -> Result<String, Status> {
     let auth = state
         .authorizer(secret)
-        .map_err(|_| Status::unauthenticated("ACL not found"))?;
+        .map_err(|_reason| Status::unauthenticated("ACL not found"))?;
     let wanted = read(csr)?;
     let unsigned = || Status::internal("failed to sign leaf certificate");
     let rest = wanted.uri.strip_prefix("spiffe://").ok_or_else(unsigned)?;
@@ -194,6 +194,6 @@ pub(super) fn sign(state: &mut State, secret: &str, csr: &str) -> Result<String,
     let issued = state
         .ca
         .issue(&uri, wanted.dns, wanted.ips, &wanted.key)
-        .map_err(|_| unsigned())?;
+        .map_err(|_reason| unsigned())?;
     Ok(issued.chain_pem)
 }

@@ -164,7 +164,7 @@ fn wait_of(call: &Call, style: &Style) -> Result<Wait, Problem> {
         None => 0,
         Some(text) => text
             .parse::<u64>()
-            .map_err(|_| Problem::bad_request("Invalid index"))?,
+            .map_err(|_reason| Problem::bad_request("Invalid index"))?,
     };
     let wait = match call.query("wait") {
         None => style.default_wait,
@@ -213,7 +213,7 @@ async fn try_read(
         shared.with(|state| {
             state
                 .authorizer(call.secret())
-                .map_err(|_| Problem::unknown_token())
+                .map_err(|_reason| Problem::unknown_token())
         })
     };
     let (interruptions, foreign) = shared.with(|state| {

@@ -124,6 +124,20 @@ pub(crate) fn connects_to(service: &Value, name: &str) -> bool {
         || service["Connect"]["Native"] == true && service["Service"] == name
 }
 
+/// What changes with an instance: its name, and the one it stands for.
+fn instance_topics(node: &str, service: &Value) -> Vec<Topic> {
+    let name = service["Service"].as_str().unwrap_or_default();
+    let mut topics = vec![
+        Topic::Services,
+        Topic::Service(name.to_owned()),
+        Topic::Node(node.to_owned()),
+    ];
+    if let Some(destination) = proxied(service) {
+        topics.push(Topic::Service(destination.to_owned()));
+    }
+    topics
+}
+
 impl State {
     /// The node of this agent and the `consul` service on it.
     pub(super) fn register_self(&mut self) {
@@ -161,25 +175,12 @@ impl State {
         self.put_check(&facts.node, &serf);
     }
 
-    fn instance_topics(&self, node: &str, service: &Value) -> Vec<Topic> {
-        let name = service["Service"].as_str().unwrap_or_default();
-        let mut topics = vec![
-            Topic::Services,
-            Topic::Service(name.to_owned()),
-            Topic::Node(node.to_owned()),
-        ];
-        if let Some(destination) = proxied(service) {
-            topics.push(Topic::Service(destination.to_owned()));
-        }
-        topics
-    }
-
     /// What changes with a check: its service, or with a node check every service of the node.
     fn check_topics(&self, node: &str, service_id: &str) -> Vec<Topic> {
         let mut topics = vec![Topic::Services, Topic::Node(node.to_owned())];
         for ((owner, id), service) in &self.catalog.services {
             if owner == node && (service_id.is_empty() || id == service_id) {
-                topics.extend(self.instance_topics(node, service));
+                topics.extend(instance_topics(node, service));
             }
         }
         topics
@@ -228,9 +229,9 @@ impl State {
             }
         }
         let created = old.and_then(|old| old["CreateIndex"].as_u64());
-        let mut topics = self.instance_topics(node, &service);
+        let mut topics = instance_topics(node, &service);
         if let Some(old) = old {
-            topics.extend(self.instance_topics(node, old));
+            topics.extend(instance_topics(node, old));
         }
         let index = self.bump(&topics);
         service["CreateIndex"] = json!(created.unwrap_or(index));
@@ -276,7 +277,7 @@ impl State {
         self.catalog
             .checks
             .retain(|(owner, _), check| owner != node || check["ServiceID"].as_str() != Some(id));
-        let topics = self.instance_topics(node, &service);
+        let topics = instance_topics(node, &service);
         self.bump(&topics);
     }
 

@@ -14,28 +14,28 @@ use tokio::net::TcpStream;
 
 /// A reply as it came.
 #[derive(Clone, Debug)]
-pub struct Answer {
+pub(crate) struct Answer {
     pub status: u16,
     pub headers: BTreeMap<String, String>,
     pub body: String,
 }
 
 impl Answer {
-    pub fn json(&self) -> Value {
+    pub(crate) fn json(&self) -> Value {
         serde_json::from_str(&self.body).unwrap_or_else(|error| panic!("{error}: {}", self.body))
     }
 
-    pub fn header(&self, name: &str) -> &str {
+    pub(crate) fn header(&self, name: &str) -> &str {
         self.headers.get(name).map_or("", String::as_str)
     }
 
-    pub fn index(&self) -> u64 {
+    pub(crate) fn index(&self) -> u64 {
         self.header("x-consul-index").parse().expect("an index")
     }
 }
 
 /// One call; an error is the connection's.
-pub async fn try_call(
+pub(crate) async fn try_call(
     dev: &ConsulDev,
     method: &str,
     path: &str,
@@ -88,21 +88,21 @@ pub async fn try_call(
     })
 }
 
-pub async fn get(dev: &ConsulDev, path: &str) -> Answer {
+pub(crate) async fn get(dev: &ConsulDev, path: &str) -> Answer {
     get_as(dev, path, "").await
 }
 
-pub async fn get_as(dev: &ConsulDev, path: &str, token: &str) -> Answer {
+pub(crate) async fn get_as(dev: &ConsulDev, path: &str, token: &str) -> Answer {
     try_call(dev, "GET", path, token, String::new())
         .await
         .expect("a reply")
 }
 
-pub async fn put(dev: &ConsulDev, path: &str, body: Value) -> Answer {
+pub(crate) async fn put(dev: &ConsulDev, path: &str, body: Value) -> Answer {
     put_as(dev, path, body, "").await
 }
 
-pub async fn put_as(dev: &ConsulDev, path: &str, body: Value, token: &str) -> Answer {
+pub(crate) async fn put_as(dev: &ConsulDev, path: &str, body: Value, token: &str) -> Answer {
     let body = if body.is_null() {
         String::new()
     } else {
@@ -114,7 +114,7 @@ pub async fn put_as(dev: &ConsulDev, path: &str, body: Value, token: &str) -> An
 }
 
 /// Registers a native instance with a TTL check `<id>-ttl`, passing.
-pub async fn register(dev: &ConsulDev, id: &str, name: &str, port: u16) {
+pub(crate) async fn register(dev: &ConsulDev, id: &str, name: &str, port: u16) {
     let body = serde_json::json!({
         "ID": id, "Name": name, "Port": port, "Address": "127.0.0.1", "Connect": { "Native": true },
         "Check": { "CheckID": format!("{id}-ttl"), "TTL": "1h", "Status": "passing" },
@@ -124,7 +124,7 @@ pub async fn register(dev: &ConsulDev, id: &str, name: &str, port: u16) {
 }
 
 /// Polls until `done` or a generous deadline.
-pub async fn until<F: Future<Output = bool>>(what: &str, mut done: impl FnMut() -> F) {
+pub(crate) async fn until<F: Future<Output = bool>>(what: &str, mut done: impl FnMut() -> F) {
     let waited = tokio::time::timeout(Duration::from_secs(20), async {
         while !done().await {
             tokio::task::yield_now().await;
