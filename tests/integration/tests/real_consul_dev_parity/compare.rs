@@ -183,13 +183,21 @@ pub(crate) fn differences(
     let parse = |text: &str| serde_json::from_str::<Value>(text);
     let (a, b) = (real.common(&theirs.body), dev.common(&ours.body));
     match (parse(&a), parse(&b)) {
-        (Ok(a), Ok(b)) => values("body", &a, &b, &mut differ),
+        (Ok(a), Ok(b)) => values("body", &sorted(a), &sorted(b), &mut differ),
         _ if a != b => differ("text".to_owned(), &a, &b),
         _ => {}
     }
     found.sort();
     found.dedup();
     found
+}
+
+/// Roots are listed by id, which is random: the active one first instead.
+fn sorted(mut value: Value) -> Value {
+    if let Some(roots) = value.get_mut("Roots").and_then(Value::as_array_mut) {
+        roots.sort_by_key(|root| root["Active"] != true);
+    }
+    value
 }
 
 type Differ<'a> = dyn FnMut(String, &dyn std::fmt::Debug, &dyn std::fmt::Debug) + 'a;
