@@ -2,6 +2,8 @@
 
 mod args;
 
+use std::error::Error as _;
+use std::io::Write as _;
 use std::process::ExitCode;
 
 #[tokio::main]
@@ -9,8 +11,7 @@ async fn main() -> ExitCode {
     let parsed = match args::parse(std::env::args().skip(1)) {
         Ok(args::Parsed::Run(builder)) => builder,
         Ok(args::Parsed::Help) => {
-            println!("{}", args::HELP);
-            return ExitCode::SUCCESS;
+            return say(&[args::HELP.to_owned()]);
         }
         Err(error) => {
             eprintln!("{error}\n\n{}", args::HELP);
@@ -21,18 +22,40 @@ async fn main() -> ExitCode {
     let dev = match builder.start().await {
         Ok(dev) => dev,
         Err(error) => {
-            eprintln!("{error}: {:?}", std::error::Error::source(&error));
+            eprintln!("{error}");
+            let mut cause = error.source();
+            while let Some(error) = cause {
+                eprintln!("because: {error}");
+                cause = error.source();
+            }
             return ExitCode::FAILURE;
         }
     };
-    println!("export CONSUL_HTTP_ADDR={}", dev.http_addr());
-    println!("export CONSUL_GRPC_ADDR={}", dev.grpc_addr());
+    let mut lines = vec![
+        format!("export CONSUL_HTTP_ADDR={}", dev.http_addr()),
+        format!("export CONSUL_GRPC_ADDR={}", dev.grpc_addr()),
+    ];
     if acl {
-        println!("export CONSUL_HTTP_TOKEN={}", dev.management_token());
+        lines.push(format!(
+            "export CONSUL_HTTP_TOKEN={}",
+            dev.management_token()
+        ));
     }
+    say(&lines);
     if let Err(error) = tokio::signal::ctrl_c().await {
         eprintln!("waiting for ctrl-c: {error}");
         return ExitCode::FAILURE;
+    }
+    ExitCode::SUCCESS
+}
+
+/// Prints what others read; a reader that went away is no reason to stop.
+fn say(lines: &[String]) -> ExitCode {
+    let mut out = std::io::stdout().lock();
+    for line in lines {
+        if writeln!(out, "{line}").is_err() {
+            break;
+        }
     }
     ExitCode::SUCCESS
 }

@@ -118,6 +118,11 @@ pub(crate) fn authorize(
             Some("write") => Level::Write,
             _ => Level::Read,
         };
+        if !item.is_object() {
+            return Err(Problem::bad_request(
+                "Failed to decode request body: json: cannot unmarshal into structs.ACLAuthorizationRequest",
+            ));
+        }
         item["Allow"] =
             json!(resource.is_some_and(|resource| auth.allows(resource, &segment, level)));
     }

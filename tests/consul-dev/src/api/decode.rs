@@ -24,6 +24,8 @@ pub(crate) enum Kind {
     Texts,
     /// A map of strings.
     Map,
+    /// A map of anything.
+    Dict,
     /// An object with exactly these keys allowed.
     Object(&'static [(&'static str, Kind)]),
     /// A list of such objects.
@@ -41,6 +43,7 @@ impl Kind {
             Self::Bool => "bool",
             Self::Texts => "[]string",
             Self::Map => "map[string]string",
+            Self::Dict => "map[string]interface {}",
             Self::Object(_) => "structs",
             Self::List(_) => "[]structs",
             Self::Objects(_) => "map[string]structs",
@@ -60,7 +63,10 @@ impl Kind {
                 .as_object()
                 .is_some_and(|map| map.values().all(Value::is_string)),
             Self::Object(_) | Self::Objects(_) => value.is_object(),
-            Self::List(_) => value.is_array(),
+            Self::List(_) => value
+                .as_array()
+                .is_some_and(|items| items.iter().all(Value::is_object)),
+            Self::Dict => value.is_object(),
         }
     }
 }

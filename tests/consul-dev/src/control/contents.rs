@@ -31,6 +31,9 @@ impl ConsulDev {
     /// # Errors
     /// Consul would refuse it, such as L7 permissions on a tcp service.
     pub fn upsert_intention(&self, destination: &str, source: &Value) -> Result<(), Error> {
+        if !source.is_object() {
+            return Err(Error::Refused("a source is an object".to_owned()));
+        }
         self.shared.with(|state| {
             intentions::upsert(state, destination, source.clone(), &Value::Null)?;
             Ok(())

@@ -70,7 +70,7 @@ const UPSTREAM: &[(&str, Kind)] = &[
     ("LocalBindPort", Kind::Int),
     ("LocalBindSocketPath", Kind::Text),
     ("LocalBindSocketMode", Kind::Text),
-    ("Config", Kind::Any),
+    ("Config", Kind::Dict),
     ("MeshGateway", Kind::Object(MESH_GATEWAY)),
 ];
 
@@ -82,7 +82,7 @@ const PROXY: &[(&str, Kind)] = &[
     ("LocalServiceSocketPath", Kind::Text),
     ("Mode", Kind::Text),
     ("TransparentProxy", Kind::Any),
-    ("Config", Kind::Any),
+    ("Config", Kind::Dict),
     ("Upstreams", Kind::List(UPSTREAM)),
     ("MeshGateway", Kind::Object(MESH_GATEWAY)),
     ("Expose", Kind::Object(EXPOSE)),
@@ -162,7 +162,7 @@ const CATALOG_CHECK: &[(&str, Kind)] = &[
     ("Interval", Kind::Text),
     ("Timeout", Kind::Text),
     ("ExposedPort", Kind::Int),
-    ("Definition", Kind::Any),
+    ("Definition", Kind::Dict),
     ("PeerName", Kind::Text),
     ("CreateIndex", Kind::Int),
     ("ModifyIndex", Kind::Int),
