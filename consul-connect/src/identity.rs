@@ -96,7 +96,7 @@ impl IdentityConfig {
         self
     }
 
-    /// The cryptography to use. Default [`crypto_provider`](crate::crypto_provider).
+    /// The cryptography to use. Default [`crypto_provider`].
     #[must_use]
     pub fn crypto_provider(mut self, provider: Arc<CryptoProvider>) -> Self {
         self.provider = Some(provider);

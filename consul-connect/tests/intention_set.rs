@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use consul_api::{Client, Config};
 use consul_connect::{
-    Authorize, Decision, Identity, IdentityConfig, Intentions, IntentionsConfig, ServiceId,
-    ServiceName,
+    Authorize, Caller, Decision, Identity, IdentityConfig, Intentions, IntentionsConfig, Peer,
+    ServiceId, ServiceName, Verdict,
     identity::source::GrpcSource,
     intention::{DefaultOrigin, DefaultPolicy},
 };
@@ -287,4 +287,27 @@ async fn a_token_that_is_given_the_right_later_lets_callers_in() {
         intentions.decide(&caller(&dev, "web")).is_allow(),
         "what was received stays in force"
     );
+}
+
+#[tokio::test]
+async fn connections_and_requests_are_decided_alike_and_nobody_unverified_gets_in() {
+    let dev = ConsulDev::start().await.expect("a Consul");
+    dev.set_intention("web", "api", true).expect("an intention");
+    let config = IntentionsConfig::default().default_policy(DefaultPolicy::Deny);
+    let intentions = follow(&dev, config);
+    intentions.ready().await.expect("readable");
+    let (head, ()) = http::Request::new(()).into_parts();
+    for (service, allowed) in [("web", true), ("other", false)] {
+        let peer = Peer::for_test(caller(&dev, service));
+        let verdict = intentions.connection(Caller::Peer(&peer));
+        assert_eq!(matches!(verdict, Verdict::Allow(_)), allowed, "{verdict:?}");
+        let decision = intentions.request(Caller::Peer(&peer), &head);
+        assert_eq!(decision.is_allow(), allowed, "{decision:?}");
+    }
+    let allow = IntentionsConfig::default().default_policy(DefaultPolicy::Allow);
+    let open = follow(&dev, allow);
+    open.ready().await.expect("readable");
+    let verdict = open.connection(Caller::Unauthenticated);
+    assert!(matches!(verdict, Verdict::Deny(_)), "{verdict:?}");
+    assert!(!open.request(Caller::Unauthenticated, &head).is_allow());
 }
