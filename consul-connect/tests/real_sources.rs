@@ -5,7 +5,7 @@ use std::time::Duration;
 use consul_api::{Client, Config, Token};
 use consul_connect::{
     Identity, IdentityConfig, ServiceName,
-    identity::source::{self, AgentSource, GrpcSource},
+    identity::source::{self, AgentSource, GrpcSource, SelectConfig},
 };
 use mesh_lab::{Agent, DefaultPolicy, Error, Version};
 use serde_json::json;
@@ -184,7 +184,8 @@ async fn a_source_is_chosen_from_what_the_agent_offers() -> Result<(), Error> {
     let service = name("web");
     let choose = async |config: Config| {
         let client = Client::new(config).expect("a client");
-        source::select(&client, &service, None, Duration::from_secs(5)).await
+        let patience = SelectConfig::default().within(Duration::from_secs(5));
+        source::select(&client, &service, &patience).await
     };
 
     let configured = format!("http://{}", agent.grpc_addr())
@@ -245,7 +246,8 @@ async fn a_consul_that_is_away_is_waited_for_and_then_named() -> Result<(), Erro
     let config = Config::new("http://127.0.0.1:1").expect("an address");
     let client = Client::new(config).expect("a client");
     let begun = Instant::now();
-    let error = source::select(&client, &name("web"), None, Duration::from_secs(1))
+    let patience = SelectConfig::default().within(Duration::from_secs(1));
+    let error = source::select(&client, &name("web"), &patience)
         .await
         .expect_err("nobody is there");
     assert!(begun.elapsed() < Duration::from_secs(5));

@@ -261,6 +261,12 @@ impl Mesh {
         &self.0.service
     }
 
+    /// The client of the Consul it joined through, with the same token.
+    #[must_use]
+    pub fn consul(&self) -> &Consul {
+        &self.0.consul
+    }
+
     /// Its live identity.
     #[must_use]
     pub fn identity(&self) -> &consul_connect::Identity {

@@ -25,7 +25,7 @@ pub use files::FilesSource;
 #[cfg(feature = "grpc")]
 pub use grpc::GrpcSource;
 pub use manual::{Pusher, channel, fixed};
-pub use select::{Selected, select};
+pub use select::{SelectConfig, Selected, select};
 
 /// Where identity material comes from. An open trait: implement it to bring your own.
 ///

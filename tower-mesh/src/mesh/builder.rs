@@ -33,6 +33,7 @@ pub struct MeshBuilder {
     #[cfg(feature = "dev")]
     pub(super) dev: Option<Arc<consul_dev::ConsulDev>>,
     pub(super) source: Option<Box<dyn IdentitySource>>,
+    pub(super) rotation_spread: Option<Duration>,
     pub(super) authorize: Option<Arc<dyn Authorize>>,
     pub(super) intentions: IntentionsConfig,
     pub(super) join_within: Duration,
@@ -94,6 +95,7 @@ impl MeshBuilder {
             #[cfg(feature = "dev")]
             dev: None,
             source: None,
+            rotation_spread: None,
             authorize: None,
             intentions: IntentionsConfig::default(),
             join_within: Duration::from_secs(30),
@@ -124,6 +126,14 @@ impl MeshBuilder {
     /// [`select`](consul_connect::identity::source::select).
     pub fn identity_source(mut self, source: impl IdentitySource) -> Self {
         self.source = Some(Box::new(source));
+        self
+    }
+
+    /// Over how long the leafs of a mesh are renewed when another root begins to sign. Default 30 s,
+    /// so that thousands of services do not ask at once; less is for a few. An agent that makes the
+    /// leafs itself has a delay of its own.
+    pub fn rotation_spread(mut self, spread: Duration) -> Self {
+        self.rotation_spread = Some(spread);
         self
     }
 

@@ -3,6 +3,7 @@
 use std::{
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
     sync::Arc,
+    time::Duration,
 };
 
 use consul_api::Config;
@@ -41,6 +42,8 @@ impl MeshBuilder {
     /// address, any other is refused.
     pub fn dev(mut self, consul: &Arc<ConsulDev>) -> Self {
         self.dev = Some(Arc::clone(consul));
+        // The usual half minute is for meshes whose members would all ask at once.
+        self.rotation_spread.get_or_insert(Duration::from_millis(500));
         self
     }
 }

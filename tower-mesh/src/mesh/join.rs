@@ -5,7 +5,7 @@ use std::{error::Error as StdError, sync::Arc, time::Duration};
 use consul_api::{Client, Config};
 use consul_connect::{
     Connector, Identity, IdentityConfig, IdentityFault, IdentitySource, Intentions, ServiceName,
-    identity::source, registration::Health,
+    identity::source::{self, SelectConfig}, registration::Health,
 };
 use tokio::time::{Instant, timeout_at};
 
@@ -39,7 +39,7 @@ pub(super) async fn join(builder: MeshBuilder) -> Result<Mesh, Error> {
         service,
     };
     let consul = Client::new(config).map_err(|error| attempt.failed(error))?;
-    let (source, identity_source) = attempt.source(&consul, builder.source).await?;
+    let (source, identity_source) = attempt.source(&consul, builder.source, builder.rotation_spread).await?;
     let identity = attempt.identity(source).await?;
     let (authorize, intentions) = match builder.authorize {
         Some(authorize) => (authorize, None),
@@ -109,12 +109,16 @@ impl Attempt {
         &self,
         consul: &Client,
         given: Option<Box<dyn IdentitySource>>,
+        rotation_spread: Option<Duration>,
     ) -> Result<(Box<dyn IdentitySource>, String), Error> {
         if let Some(source) = given {
             return Ok((source, "it was given by the program".to_owned()));
         }
-        let select = source::select(consul, &self.service, None, self.within);
-        let selected = self.wait(select).await?;
+        let mut config = SelectConfig::default().within(self.within);
+        if let Some(spread) = rotation_spread {
+            config = config.rotation_spread(spread);
+        }
+        let selected = self.wait(source::select(consul, &self.service, &config)).await?;
         Ok((selected.source, selected.reason))
     }
 

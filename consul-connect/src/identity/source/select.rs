@@ -34,6 +34,52 @@ impl fmt::Debug for Selected {
     }
 }
 
+/// How to [`select`] a source.
+#[derive(Clone, Debug)]
+pub struct SelectConfig {
+    datacenter: Option<String>,
+    within: Duration,
+    #[cfg_attr(
+        not(feature = "grpc"),
+        expect(dead_code, reason = "the agent has a spread of its own")
+    )]
+    rotation_spread: Option<Duration>,
+}
+
+impl Default for SelectConfig {
+    fn default() -> Self {
+        Self {
+            datacenter: None,
+            within: Duration::from_secs(30),
+            rotation_spread: None,
+        }
+    }
+}
+
+impl SelectConfig {
+    /// The datacenter the identity is to be of. Default: the agent's.
+    #[must_use]
+    pub fn datacenter(mut self, datacenter: impl Into<String>) -> Self {
+        self.datacenter = Some(datacenter.into());
+        self
+    }
+
+    /// How long Consul is asked again while it is away. Default 30 s.
+    #[must_use]
+    pub fn within(mut self, deadline: Duration) -> Self {
+        self.within = deadline;
+        self
+    }
+
+    /// Over how long leafs are renewed when another root begins to sign. Only the gRPC source, whose default is 30 s, has
+    /// the choice.
+    #[must_use]
+    pub fn rotation_spread(mut self, spread: Duration) -> Self {
+        self.rotation_spread = Some(spread);
+        self
+    }
+}
+
 /// Chooses the identity source of `service` once, from what this Consul offers, and logs the choice.
 ///
 /// In this order: the gRPC address of the configuration (`CONSUL_GRPC_ADDR`), which is used whether it answers or not,
@@ -41,7 +87,7 @@ impl fmt::Debug for Selected {
 /// names, if the token may read it; port 8502 or 8503 beside an agent on this host; the agent's HTTP API. What is not
 /// configured must answer, and for the same trust domain as the agent, to be chosen.
 ///
-/// `datacenter` is that of the agent if it is `None`. While Consul is away it is asked again, for `within` in all.
+/// While Consul is away it is asked again, up to the deadline of `config`.
 ///
 /// # Errors
 /// [`SourceError`] with what Consul, or the attempt to reach it, said last. At once if it is a
@@ -52,13 +98,12 @@ impl fmt::Debug for Selected {
 pub async fn select(
     client: &Client,
     service: &ServiceName,
-    datacenter: Option<&str>,
-    within: Duration,
+    config: &SelectConfig,
 ) -> Result<Selected, SourceError> {
-    let deadline = Instant::now() + within;
+    let deadline = Instant::now() + config.within;
     let mut pause = FIRST_PAUSE;
     loop {
-        match attempt(client, service, datacenter).await {
+        match attempt(client, service, config).await {
             Ok(selected) => {
                 tracing::info!(%service, datacenter = selected.datacenter, reason = selected.reason, "identity source");
                 return Ok(selected);
@@ -78,16 +123,19 @@ pub async fn select(
 async fn attempt(
     client: &Client,
     service: &ServiceName,
-    datacenter: Option<&str>,
+    config: &SelectConfig,
 ) -> Result<Selected, SourceError> {
-    let datacenter = match datacenter {
-        Some(datacenter) => datacenter.to_owned(),
+    let datacenter = match &config.datacenter {
+        Some(datacenter) => datacenter.clone(),
         None => own_datacenter(client, service).await?,
     };
     #[cfg(feature = "grpc")]
     let why_not_grpc = match over_grpc::find(client).await? {
         over_grpc::Found::At(grpc, reason) => {
-            let source = super::GrpcSource::new(grpc, service.clone(), &datacenter);
+            let mut source = super::GrpcSource::new(grpc, service.clone(), &datacenter);
+            if let Some(spread) = config.rotation_spread {
+                source = source.rotation_spread(spread);
+            }
             let reason = format!("{}: {reason}", source.describe());
             return Ok(Selected {
                 source: Box::new(source),
