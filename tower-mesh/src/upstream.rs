@@ -11,6 +11,9 @@ mod follow;
 mod reference;
 mod status;
 
+#[cfg(test)]
+mod tests;
+
 use std::{
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
