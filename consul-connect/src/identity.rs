@@ -286,7 +286,7 @@ async fn first(
 
 async fn follow(mut stream: Materials, validate: Validate, shared: Arc<Shared>) {
     let set = |update: &dyn Fn(&mut Health)| {
-        update(&mut shared.health.lock().unwrap_or_else(PoisonError::into_inner))
+        update(&mut shared.health.lock().unwrap_or_else(PoisonError::into_inner));
     };
     while let Some(item) = stream.next().await {
         let current = shared.current.load_full();

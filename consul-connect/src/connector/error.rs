@@ -5,7 +5,10 @@ use crate::InvalidPeer;
 
 /// Why no connection came about. Nothing of the application was sent.
 #[derive(Debug)]
-pub struct ConnectError {
+pub struct ConnectError(Box<Inner>);
+
+#[derive(Debug)]
+struct Inner {
     address: Address,
     failure: ConnectFailure,
     source: Option<Box<dyn StdError + Send + Sync>>,
@@ -61,32 +64,33 @@ pub enum ConnectFailure {
 
 impl ConnectError {
     pub(super) fn new(destination: &Destination, failure: ConnectFailure) -> Self {
-        Self {
-            address: destination.address().clone(),
+        let address = destination.address().clone();
+        Self(Box::new(Inner {
+            address,
             failure,
             source: None,
-        }
+        }))
     }
 
     pub(super) fn with_source(mut self, source: impl StdError + Send + Sync + 'static) -> Self {
-        self.source = Some(Box::new(source));
+        self.0.source = Some(Box::new(source));
         self
     }
 
     /// What failed.
     pub fn failure(&self) -> &ConnectFailure {
-        &self.failure
+        &self.0.failure
     }
 
     /// Where was dialled.
     pub fn address(&self) -> &Address {
-        &self.address
+        &self.0.address
     }
 
     /// Whether it was about who somebody is, rather than about reaching them.
     pub fn is_identity(&self) -> bool {
         matches!(
-            self.failure,
+            self.0.failure,
             ConnectFailure::Peer(_)
                 | ConnectFailure::RefusedByPeer { .. }
                 | ConnectFailure::OwnLeafExpired { .. }
@@ -97,7 +101,7 @@ impl ConnectError {
     /// Whether a limit passed.
     pub fn is_timeout(&self) -> bool {
         matches!(
-            self.failure,
+            self.0.failure,
             ConnectFailure::DialTimeout { .. } | ConnectFailure::HandshakeTimeout { .. }
         )
     }
@@ -105,13 +109,14 @@ impl ConnectError {
 
 impl fmt::Display for ConnectError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "connecting to {}: {}", self.address, self.failure)
+        write!(f, "connecting to {}: {}", self.0.address, self.0.failure)
     }
 }
 
 impl StdError for ConnectError {
     fn source(&self) -> Option<&(dyn StdError + 'static)> {
-        self.source
+        self.0
+            .source
             .as_ref()
             .map(|source| &**source as &(dyn StdError + 'static))
     }

@@ -13,7 +13,7 @@ use crate::{
     tls::Usage,
 };
 
-type OnRefused = Arc<dyn Fn(SocketAddr, &Refused) + Send + Sync>;
+pub(super) type OnRefused = Arc<dyn Fn(SocketAddr, &Refused) + Send + Sync>;
 
 /// Made by [`Listener::builder`].
 pub struct ListenerBuilder {

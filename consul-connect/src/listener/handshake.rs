@@ -3,7 +3,7 @@ use std::{net::SocketAddr, sync::Arc, time::Duration};
 use tokio::{net::TcpStream, sync::OwnedSemaphorePermit, time::timeout};
 use tokio_rustls::TlsAcceptor;
 
-use super::{Accepted, Counters, Refused};
+use super::{Accepted, Counters, Refused, builder::OnRefused};
 use crate::{
     Alpn, ConnectionGuard, InvalidPeer, MeshStream,
     live::{Facts, LiveSet, Rules, admit},
@@ -17,7 +17,7 @@ pub(super) struct Handshake {
     pub(super) alpn: Vec<Vec<u8>>,
     pub(super) limit: Duration,
     pub(super) counters: Counters,
-    pub(super) on_refused: Option<Arc<dyn Fn(SocketAddr, &Refused) + Send + Sync>>,
+    pub(super) on_refused: Option<OnRefused>,
 }
 
 impl Handshake {

@@ -83,7 +83,7 @@ pub(super) fn review(
     match (verdict, layer) {
         (None, _) => {}
         (Some(Verdict::Allow(_)), _) | (Some(Verdict::PerRequest), Layer::Request) => {
-            timers.denied = None
+            timers.denied = None;
         }
         (Some(Verdict::PerRequest), Layer::Connection) => {
             return done(Action::Cut {

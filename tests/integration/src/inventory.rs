@@ -18,6 +18,7 @@ use tower_mesh::Peer;
 
 /// What is asked.
 #[derive(Clone, PartialEq, prost::Message)]
+#[non_exhaustive]
 pub struct Item {
     /// Its name.
     #[prost(string, tag = "1")]
@@ -26,6 +27,7 @@ pub struct Item {
 
 /// What is answered.
 #[derive(Clone, PartialEq, prost::Message)]
+#[non_exhaustive]
 pub struct Stock {
     /// How many there are.
     #[prost(uint32, tag = "1")]
@@ -36,7 +38,8 @@ pub struct Stock {
 }
 
 /// Answers with the length of the item's name, and to a stream with one number after the other up to it.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Default)]
+#[non_exhaustive]
 pub struct InventoryServer;
 
 impl NamedService for InventoryServer {

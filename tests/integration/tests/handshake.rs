@@ -22,7 +22,7 @@ async fn both_sides_know_each_other_and_bytes_flow() {
 
 #[tokio::test]
 async fn the_first_common_alpn_of_the_server_is_taken() {
-    let mut pair = pair().await;
+    let pair = pair().await;
     let destination = pair.destination().with_alpn([&b"http/1.1"[..], b"h2"]);
     let mut listener = pair
         .listen_with(|l| l.alpn([&b"h2"[..], b"http/1.1"]))

@@ -106,7 +106,7 @@ async fn east_west(version: Version, source: Source, protocols: Protocols) {
     }
     let join = async |service: &str| member(&agent, service, source, None).join().await.unwrap();
     let inventory = join("inventory").await;
-    let routes = tonic::service::Routes::new(InventoryServer).into_axum_router();
+    let routes = tonic::service::Routes::new(InventoryServer::default()).into_axum_router();
     let inventory_served = serving(&inventory, routes).await;
     let orders_mesh = join("orders").await;
     let orders_served = serving(&orders_mesh, orders(orders_mesh.client("inventory"))).await;

@@ -196,8 +196,11 @@ async fn with_own_authority() -> Option<(Agent, TestCa)> {
     ))
 }
 
+/// Whether a refusal is the right one.
+type Expected = fn(&InvalidPeer) -> bool;
+
 /// What may not pass, in either direction: the material, and what must be said of it.
-fn impostors(ca: &TestCa, service: &str) -> Vec<(LeafSpec, fn(&InvalidPeer) -> bool)> {
+fn impostors(ca: &TestCa, service: &str) -> Vec<(LeafSpec, Expected)> {
     let id = ca.id(service);
     let hour = Duration::from_secs(3600);
     vec![

@@ -1,9 +1,6 @@
 //! An intention flipped in a real Consul is in force on new requests and on what is already open.
 
-use std::{
-    convert::Infallible,
-    time::{Duration, Instant},
-};
+use std::{convert::Infallible, time::Duration};
 
 use axum::{Router, body::Body, routing::get};
 use bytes::Bytes;
@@ -18,7 +15,10 @@ use mesh_tests::{
     real::{client, eventually},
     real_mesh::{Source, echoing, member, serving},
 };
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    time::Instant,
+};
 use tower_mesh::{Client, Mesh};
 
 /// `/` answers at once, `/ticks` for ever.

@@ -43,7 +43,8 @@ impl MeshBuilder {
     pub fn dev(mut self, consul: &Arc<ConsulDev>) -> Self {
         self.dev = Some(Arc::clone(consul));
         // The usual half minute is for meshes whose members would all ask at once.
-        self.rotation_spread.get_or_insert(Duration::from_millis(500));
+        self.rotation_spread
+            .get_or_insert(Duration::from_millis(500));
         self
     }
 }

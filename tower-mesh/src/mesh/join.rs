@@ -5,7 +5,8 @@ use std::{error::Error as StdError, sync::Arc, time::Duration};
 use consul_api::{Client, Config};
 use consul_connect::{
     Connector, Identity, IdentityConfig, IdentityFault, IdentitySource, Intentions, ServiceName,
-    identity::source::{self, SelectConfig}, registration::Health,
+    identity::source::{self, SelectConfig},
+    registration::Health,
 };
 use tokio::time::{Instant, timeout_at};
 
@@ -39,7 +40,9 @@ pub(super) async fn join(builder: MeshBuilder) -> Result<Mesh, Error> {
         service,
     };
     let consul = Client::new(config).map_err(|error| attempt.failed(error))?;
-    let (source, identity_source) = attempt.source(&consul, builder.source, builder.rotation_spread).await?;
+    let (source, identity_source) = attempt
+        .source(&consul, builder.source, builder.rotation_spread)
+        .await?;
     let identity = attempt.identity(source).await?;
     let (authorize, intentions) = match builder.authorize {
         Some(authorize) => (authorize, None),
@@ -118,7 +121,9 @@ impl Attempt {
         if let Some(spread) = rotation_spread {
             config = config.rotation_spread(spread);
         }
-        let selected = self.wait(source::select(consul, &self.service, &config)).await?;
+        let selected = self
+            .wait(source::select(consul, &self.service, &config))
+            .await?;
         Ok((selected.source, selected.reason))
     }
 
