@@ -60,7 +60,7 @@ fn valid() -> Vec<(&'static str, &'static str, Value)> {
             "/v1/agent/service/register",
             json!({ "Name": "m", "Ports": [{ "Name": "p", "Port": 1, "Default": true }] }),
         ),
-        ("PUT", "/v1/agent/check/register", check.clone()),
+        ("PUT", "/v1/agent/check/register", check),
         (
             "PUT",
             "/v1/agent/check/update/c",
