@@ -64,13 +64,12 @@ impl World {
     /// Serves HTTP as a service; each answer is `name` and the version it was asked in.
     async fn serve(&mut self, service: &str, name: &'static str) -> SocketAddr {
         let identity = self.identity(service).await;
-        let mut listener =
-            Listener::builder(identity, std::sync::Arc::new(dangerously_allow_all()))
-                .layer(Layer::Request)
-                .alpn([&b"h2"[..], b"http/1.1"])
-                .bind("127.0.0.1:0")
-                .await
-                .expect("a socket");
+        let mut listener = Listener::builder(identity, Arc::new(dangerously_allow_all()))
+            .layer(Layer::Request)
+            .alpn([&b"h2"[..], b"http/1.1"])
+            .bind("127.0.0.1:0")
+            .await
+            .expect("a socket");
         let address = listener.local_addr();
         self.services.spawn(async move {
             let mut connections = JoinSet::new();
