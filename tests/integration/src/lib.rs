@@ -9,3 +9,10 @@ pub mod real_mesh;
 pub use inventory::{InventoryClient, InventoryServer, Item, Stock};
 pub use pair::{Pair, TD, echo_once, pair};
 pub use raw::{raw_client, raw_server};
+
+/// The README, compiled: what it shows is what there is.
+#[cfg(doctest)]
+#[doc = include_str!("../../../README.md")]
+#[derive(Debug)]
+#[non_exhaustive]
+pub struct Readme;
