@@ -6,7 +6,6 @@
 use std::borrow::Cow;
 
 use http::{Method, StatusCode};
-use serde::de::DeserializeOwned;
 
 use crate::{
     client::Client,
@@ -132,7 +131,7 @@ impl ConfigEntries<'_> {
     }
 
     /// Writes an entry if the one that is there still has this `modify_index`; 0: if there is none. The answer is whether it was
-    /// written. `PUT /v1/config?cas=`
+    /// written; also `true` if the entry is there just so, whatever its index. `PUT /v1/config?cas=`
     pub fn set_if_unchanged(&self, entry: &ConfigEntry, modify_index: u64) -> Call<bool> {
         self.set(entry)
             .map_request(|request| request.set_query("cas", modify_index.to_string()))
@@ -161,16 +160,24 @@ impl ConfigEntries<'_> {
         )
     }
 
-    fn read<T: DeserializeOwned>(
+    fn read<T: TryFrom<ConfigEntry>>(
         &self,
         kind: Cow<'static, str>,
         name: Cow<'static, str>,
     ) -> Read<Option<T>> {
         let decides = decides_trust(&kind);
-        let request = Request::with_decoder(Method::GET, ["config".into(), kind, name], |reply| {
-            reply.json_unless_missing()
-        })
-        .accept(&[StatusCode::NOT_FOUND]);
+        // By way of the entry of any kind: that tells the kind, which is then neither unknown nor taken for granted.
+        let request =
+            Request::with_decoder(
+                Method::GET,
+                ["config".into(), kind, name],
+                |reply| match reply.json_unless_missing::<ConfigEntry>()?.map(T::try_from) {
+                    None => Ok(None),
+                    Some(Ok(entry)) => Ok(Some(entry)),
+                    Some(Err(_)) => Err("the answer is an entry of another kind".into()),
+                },
+            )
+            .accept(&[StatusCode::NOT_FOUND]);
         Read::new(
             self.client,
             if decides {

@@ -65,7 +65,8 @@ impl Client {
 impl Health<'_> {
     /// The instances of a service, proxies not included. `GET /v1/health/service/:service`
     ///
-    /// Needs `service:read` and `node:read`; what the token may not read is left out.
+    /// Needs `service:read` and `node:read`; what the token may not read is left out, and `meta.filtered_by_acls` set, though not
+    /// without any token.
     pub fn service(&self, service: impl Into<String>) -> Read<Vec<ServiceEntry>> {
         self.read("service", service)
     }

@@ -221,7 +221,7 @@ impl Intentions<'_> {
     /// The intention from exactly this source to exactly this destination; `None`: there is none.
     /// `GET /v1/connect/intentions/exact`
     ///
-    /// Names may be qualified as Consul does: `namespace/name`, `peer:name/service` for a source.
+    /// Names may be qualified as Consul does: `namespace/name`, `partition/namespace/name`.
     pub fn get(
         &self,
         source: impl Into<String>,
@@ -241,7 +241,8 @@ impl Intentions<'_> {
 
     /// Writes an intention, in the place of an earlier one between the same two. `PUT /v1/connect/intentions/exact`
     ///
-    /// Source and destination are the intention's own. To write several sources at once, write the `service-intentions` [config entry](crate::config_entry::ServiceIntentions).
+    /// Source and destination are the intention's own. For several sources at once, and for sources in cluster peers, which Consul
+    /// refuses here, write the `service-intentions` [config entry](crate::config_entry::ServiceIntentions).
     pub fn put(&self, intention: &Intention) -> Call<bool> {
         let qualified = |partition: &str, namespace: &str, name: &str| match (partition, namespace)
         {
@@ -250,17 +251,11 @@ impl Intentions<'_> {
             (partition, "") => format!("{partition}/default/{name}"),
             (partition, namespace) => format!("{partition}/{namespace}/{name}"),
         };
-        let source = match intention.source_peer.as_str() {
-            "" => qualified(
-                &intention.source_partition,
-                &intention.source_ns,
-                &intention.source_name,
-            ),
-            peer => format!(
-                "peer:{peer}/{}",
-                qualified("", &intention.source_ns, &intention.source_name)
-            ),
-        };
+        let source = qualified(
+            &intention.source_partition,
+            &intention.source_ns,
+            &intention.source_name,
+        );
         let destination = qualified(
             &intention.destination_partition,
             &intention.destination_ns,

@@ -87,6 +87,19 @@ macro_rules! kinds {
                     Self::$variant(Box::new(entry))
                 }
             }
+
+            impl TryFrom<ConfigEntry> for $variant {
+                type Error = ConfigEntry;
+
+                /// # Errors
+                /// The entry itself, if it is of another kind.
+                fn try_from(entry: ConfigEntry) -> Result<Self, ConfigEntry> {
+                    match entry {
+                        ConfigEntry::$variant(entry) => Ok(*entry),
+                        other => Err(other),
+                    }
+                }
+            }
         )*
 
         impl Serialize for ConfigEntry {
