@@ -26,8 +26,13 @@ async fn serve() -> Result<(), Error> {
         println!("{} is here", stream.peer());
         tokio::spawn(async move {
             let (mut reader, mut writer) = io::split(stream);
-            let copied = io::copy(&mut reader, &mut writer).await;
-            println!("done: {copied:?}");
+            let echo = async {
+                let bytes = io::copy(&mut reader, &mut writer).await?;
+                // Without it the caller could not tell the end from a cut.
+                writer.shutdown().await?;
+                io::Result::Ok(bytes)
+            };
+            println!("done: {:?}", echo.await);
         });
     }
     Ok(())

@@ -9,7 +9,9 @@
 //!     tokio::spawn(async move {
 //!         tracing::info!(peer = %stream.peer(), "an echo begins");
 //!         let (mut reader, mut writer) = tokio::io::split(&mut stream);
-//!         tokio::io::copy(&mut reader, &mut writer).await
+//!         tokio::io::copy(&mut reader, &mut writer).await?;
+//!         // An orderly end. Dropped without it, the stream looks cut to the other side.
+//!         tokio::io::AsyncWriteExt::shutdown(&mut writer).await
 //!     });
 //! }
 //! # Ok(())
