@@ -1,4 +1,5 @@
 //! Whole members of a mesh around a development Consul.
+#![cfg(feature = "axum")]
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 

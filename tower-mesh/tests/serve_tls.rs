@@ -1,4 +1,5 @@
 //! A [`Server`] on real sockets: verified callers, an axum router, and rules that change.
+#![cfg(feature = "axum")]
 
 use std::{
     net::SocketAddr,

@@ -39,10 +39,6 @@ impl fmt::Debug for Selected {
 pub struct SelectConfig {
     datacenter: Option<String>,
     within: Duration,
-    #[cfg_attr(
-        not(feature = "grpc"),
-        expect(dead_code, reason = "the agent has a spread of its own")
-    )]
     rotation_spread: Option<Duration>,
 }
 
