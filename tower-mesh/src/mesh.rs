@@ -5,6 +5,7 @@ mod builder;
 #[cfg(feature = "dev")]
 mod dev;
 mod environment;
+mod inner;
 mod join;
 mod presence;
 mod signals;
@@ -14,13 +15,11 @@ pub use builder::MeshBuilder;
 pub use environment::Platform;
 pub use status::Status;
 
-use std::{fmt, net::SocketAddr, sync::Arc};
+use std::{fmt, sync::Arc};
 
 use bytes::Bytes;
 use consul_api::Client as Consul;
-use consul_connect::{
-    Intentions, Layer, Registration, RegistrationConfig, ServiceName, registration::Health,
-};
+use consul_connect::{Intentions, Layer, ServiceName, registration::Health};
 use futures_core::Stream;
 use futures_util::{FutureExt as _, stream};
 use http::{Request, Response};
@@ -28,26 +27,19 @@ use http_body::Body;
 use hyper::body::Incoming;
 use tokio::{
     net::{TcpListener, ToSocketAddrs, lookup_host},
-    sync::{mpsc, watch},
+    sync::mpsc,
 };
 use tokio_util::task::AbortOnDropHandle;
 use tower_service::Service;
 
 use crate::{
     Client, Error, ErrorKind, UpstreamRef,
-    authorize::Authorize,
     error::BoxError,
-    serve::{
-        Server, ServerHandle,
-        shutdown::{Timing, conduct},
-    },
+    serve::{Server, ServerHandle, shutdown::conduct},
     tcp,
-    upstream::{Context, connect_stream},
+    upstream::connect_stream,
 };
-use advertise::Advertise;
-use builder::{Registering, Serving};
-use environment::Environment;
-use presence::{Entry, Presence, Roster};
+use inner::Inner;
 
 /// A member of a Consul service mesh.
 ///
@@ -67,26 +59,6 @@ use presence::{Entry, Presence, Roster};
 /// What was called before goes on: a [`Client`] outlives its `Mesh`.
 #[derive(Clone)]
 pub struct Mesh(Arc<Inner>);
-
-struct Inner {
-    service: ServiceName,
-    environment: Environment,
-    consul: Consul,
-    consul_address: String,
-    consul_verified: bool,
-    identity_source: String,
-    context: Arc<Context>,
-    authorize: Arc<dyn Authorize>,
-    intentions: Option<Intentions>,
-    health: Health,
-    advertise: Option<Advertise>,
-    serving: Serving,
-    roster: Arc<Roster>,
-    /// How often somebody has asked this process to leave.
-    leaving: watch::Sender<u32>,
-    #[cfg(feature = "dev")]
-    dev: Option<Arc<consul_dev::ConsulDev>>,
-}
 
 impl Mesh {
     /// Joins the mesh as `service`, through the Consul that the `CONSUL_*` variables name.
@@ -386,6 +358,9 @@ impl Mesh {
         if let Some(limit) = me.serving.max_connections {
             builder = builder.max_connections(limit);
         }
+        if let Some(alpn) = &me.serving.alpn {
+            builder = builder.alpn(alpn.iter().cloned());
+        }
         let server = builder.from_tcp(tcp)?;
         let (entry, handle) = (me.enter(server.local_addr())?, server.handle());
         let asks = stream::select(asks, me.asks());
@@ -399,155 +374,6 @@ impl Mesh {
         };
         conduct(served, handle, entry.presence(), me.timing(&entry), asks).await;
         Ok(())
-    }
-}
-
-impl Inner {
-    fn identity(&self) -> &consul_connect::Identity {
-        self.context.identity()
-    }
-
-    fn left(&self) -> Error {
-        Error::new(
-            ErrorKind::Shutdown,
-            format!("`{}` has left the mesh", self.service),
-        )
-    }
-
-    /// What to bind where this address was asked for.
-    #[cfg_attr(
-        not(feature = "dev"),
-        expect(
-            clippy::unused_self,
-            clippy::unnecessary_wraps,
-            reason = "a development mesh differs"
-        )
-    )]
-    fn bindable(&self, address: SocketAddr) -> Result<SocketAddr, Error> {
-        #[cfg(feature = "dev")]
-        if self.dev.is_some() {
-            return dev::loopback(address).ok_or_else(|| {
-                let context = format!("binding {address} in a development mesh: loopback only");
-                Error::new(ErrorKind::Config, context)
-            });
-        }
-        Ok(address)
-    }
-
-    /// Puts a server that listens on `bound` into the catalog.
-    fn enter(&self, bound: SocketAddr) -> Result<Entry, Error> {
-        if *self.leaving.borrow() > 0 {
-            return Err(self.left());
-        }
-        let registration = self
-            .registration(bound)
-            .map(|config| Registration::new(self.consul.clone(), config));
-        tracing::info!(
-            service = %self.service,
-            address = %bound,
-            instance = registration.as_ref().map(Registration::id),
-            "serving in the mesh"
-        );
-        Ok(self.roster.enter(Presence::new(registration)))
-    }
-
-    fn registration(&self, bound: SocketAddr) -> Option<RegistrationConfig> {
-        let Serving {
-            registering,
-            tags,
-            meta,
-            weights,
-            ttl,
-            deregister_after,
-            ..
-        } = &self.serving;
-        if *registering == Registering::Never {
-            return None;
-        }
-        let advertise = self.advertise.clone();
-        let advertise = advertise.or_else(|| self.environment.advertised(bound).map(Into::into));
-        let mut config = match advertise {
-            None => RegistrationConfig::bound_to(self.service.clone(), bound),
-            Some(Advertise { host, port }) => {
-                let seen = SocketAddr::new(bound.ip(), port.unwrap_or_else(|| bound.port()));
-                let config = RegistrationConfig::bound_to(self.service.clone(), seen);
-                match host {
-                    Some(host) => config.address(host),
-                    None => config,
-                }
-            }
-        };
-        config = config
-            .identity(self.identity().clone())
-            .health(self.health.clone());
-        config = tags.iter().fold(config, |config, tag| config.tag(tag));
-        config = meta
-            .iter()
-            .fold(config, |config, (key, value)| config.meta(key, value));
-        if let Some((passing, warning)) = *weights {
-            config = config.weights(passing, warning);
-        }
-        if let Some(ttl) = *ttl {
-            config = config.ttl(ttl);
-        }
-        if let Some(after) = *deregister_after {
-            config = config.deregister_after(after);
-        }
-        match self.environment.registrar() {
-            Some(by) if *registering == Registering::Fitting => Some(config.external(by)),
-            _ => Some(config),
-        }
-    }
-
-    fn timing(&self, entry: &Entry) -> Timing {
-        let Serving {
-            drain_grace,
-            drain_deadline,
-            ..
-        } = self.serving;
-        // Nobody has to unlearn what was never announced.
-        let grace = if entry.presence().is_own() {
-            drain_grace
-        } else {
-            Default::default()
-        };
-        Timing {
-            grace,
-            drain: drain_deadline,
-        }
-    }
-
-    /// Each time somebody asks this process to leave.
-    fn asks(&self) -> impl Stream<Item = ()> + Send + use<> {
-        stream::unfold(
-            (self.leaving.subscribe(), 0),
-            |(mut leaving, seen)| async move {
-                let asked = *leaving.wait_for(|asked| *asked > seen).await.ok()?;
-                Some(((), (leaving, asked)))
-            },
-        )
-    }
-
-    /// Says once what a person would want to know who serves HTTP.
-    async fn advise(&self) {
-        let chain = self
-            .consul
-            .discovery_chain()
-            .get(self.service.as_str())
-            .await;
-        if let Ok(chain) = chain
-            && chain.value.protocol == "tcp"
-            && self.intentions.is_some()
-        {
-            tracing::warn!(
-                service = %self.service,
-                entry = %format_args!(
-                    r#"{{"Kind":"service-defaults","Name":"{}","Protocol":"http"}}"#, self.service
-                ),
-                "Consul takes this service for `tcp`: HTTP works, but its intentions cannot have \
-                 permissions by path or method until this entry is written (`consul config write`)"
-            );
-        }
     }
 }
 

@@ -212,6 +212,28 @@ async fn h2_is_preferred_and_either_http_may_be_offered_alone() {
 }
 
 #[tokio::test]
+async fn a_server_may_offer_one_http_alone() {
+    let ca = TestCa::new("test.consul");
+    let (api, _api) = ca.identity("api").await.expect("an identity");
+    let (web, _web) = ca.identity("web").await.expect("an identity");
+    let server = Server::builder(api, Arc::new(dangerously_allow_all()))
+        .alpn([Alpn::Http11])
+        .bind("127.0.0.1:0")
+        .await
+        .expect("a socket");
+    let (addr, handle) = (server.local_addr(), server.handle());
+    let served = tokio::spawn(server.run(whoami()));
+    let world = World {
+        server: handle,
+        served,
+        addr,
+        connector: Connector::new(web),
+    };
+    let both: &[&[u8]] = &[b"h2", b"http/1.1"];
+    assert_eq!(world.dial(both).await.alpn, Some(Alpn::Http11));
+}
+
+#[tokio::test]
 async fn a_router_reached_outside_the_mesh_knows_nobody() {
     let outside = Request::get("/")
         .body(axum::body::Body::empty())

@@ -2,7 +2,8 @@ use std::{collections::BTreeMap, fmt, sync::Arc, time::Duration};
 
 use consul_api::Config;
 use consul_connect::{
-    Grace, IdentitySource, IntentionsConfig, intention::DefaultPolicy, registration::HealthState,
+    Alpn, Grace, IdentitySource, IntentionsConfig, intention::DefaultPolicy,
+    registration::HealthState,
 };
 
 use super::{Mesh, join};
@@ -55,6 +56,7 @@ pub(super) struct Serving {
     pub(super) drain_grace: Duration,
     pub(super) drain_deadline: Duration,
     pub(super) limits: Limits,
+    pub(super) alpn: Option<Vec<Alpn>>,
     pub(super) max_connections: Option<usize>,
     pub(super) grace: Grace,
 }
@@ -80,6 +82,7 @@ impl Default for Serving {
             drain_grace: Duration::from_secs(5),
             drain_deadline: Duration::from_secs(10),
             limits: Limits::default(),
+            alpn: None,
             max_connections: None,
             grace: Grace::default(),
         }
@@ -246,6 +249,14 @@ impl MeshBuilder {
     /// What one HTTP connection may cost.
     pub fn limits(mut self, limits: Limits) -> Self {
         self.serving.limits = limits;
+        self
+    }
+
+    /// The application protocols that HTTP servers offer, the preferred one first. Default h2, then
+    /// HTTP/1.1: some callers (Envoy, the Go SDK) offer one alone and are refused if it is missing
+    /// here.
+    pub fn alpn(mut self, protocols: impl IntoIterator<Item = Alpn>) -> Self {
+        self.serving.alpn = Some(protocols.into_iter().collect());
         self
     }
 

@@ -86,6 +86,11 @@ impl Environment {
         (self.platform == Platform::Nomad).then_some("Nomad")
     }
 
+    /// Whether this is a pod that was not told its address and did not bind one.
+    pub(super) fn is_anonymous_pod(&self, bound: SocketAddr) -> bool {
+        self.platform == Platform::Kubernetes && self.pod.is_none() && bound.ip().is_unspecified()
+    }
+
     /// Where others reach what is bound to `bound`, if the platform knows better than the socket.
     pub(super) fn advertised(&self, bound: SocketAddr) -> Option<SocketAddr> {
         let published = self
@@ -181,5 +186,9 @@ mod tests {
             Some(bound("10.1.2.3:8443"))
         );
         assert_eq!(pod.advertised(bound("127.0.0.1:8443")), None);
+        assert!(!pod.is_anonymous_pod(bound("0.0.0.0:8443")));
+        let unnamed = environment(&[("KUBERNETES_SERVICE_HOST", "10.96.0.1")]);
+        assert!(unnamed.is_anonymous_pod(bound("0.0.0.0:8443")));
+        assert!(!unnamed.is_anonymous_pod(bound("10.1.2.3:8443")));
     }
 }

@@ -11,7 +11,8 @@ use consul_connect::{
 use tokio::time::{Instant, timeout_at};
 
 use super::{
-    Inner, Mesh, MeshBuilder, advertise::Advertise, environment::Environment, presence::Roster,
+    Mesh, MeshBuilder, advertise::Advertise, environment::Environment, inner::Inner,
+    presence::Roster,
 };
 use crate::{
     Error, ErrorKind,

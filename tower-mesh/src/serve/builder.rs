@@ -1,13 +1,13 @@
 use std::{fmt, sync::Arc, time::Duration};
 
-use consul_connect::{Grace, Identity, Layer, Listener, ListenerBuilder};
+use consul_connect::{Alpn, Grace, Identity, Layer, Listener, ListenerBuilder};
 use tokio::net::{TcpListener, ToSocketAddrs};
 
 use super::{Limits, Server};
 use crate::{Error, ErrorKind, authorize::Authorize};
 
 /// What is offered in the handshake. Envoy upstreams and the Go SDK each may offer one alone.
-const ALPN: [&[u8]; 2] = [b"h2", b"http/1.1"];
+const DEFAULT_ALPN: [&[u8]; 2] = [b"h2", b"http/1.1"];
 
 /// Made by [`Server::builder`].
 #[must_use]
@@ -21,7 +21,7 @@ impl ServerBuilder {
     pub(super) fn new(identity: Identity, authorize: Arc<dyn Authorize>) -> Self {
         let listener = Listener::builder(identity, Arc::clone(&authorize))
             .layer(Layer::Request)
-            .alpn(ALPN);
+            .alpn(DEFAULT_ALPN);
         Self {
             listener,
             authorize,
@@ -32,6 +32,16 @@ impl ServerBuilder {
     /// What one connection may cost.
     pub fn limits(mut self, limits: Limits) -> Self {
         self.limits = limits;
+        self
+    }
+
+    /// The application protocols to offer, the preferred one first. Default h2, then HTTP/1.1. What a
+    /// caller that offers none speaks is told by its first bytes.
+    pub fn alpn(mut self, protocols: impl IntoIterator<Item = Alpn>) -> Self {
+        let wire = protocols
+            .into_iter()
+            .map(|protocol| protocol.as_bytes().to_vec());
+        self.listener = self.listener.alpn(wire);
         self
     }
 

@@ -1,0 +1,195 @@
+//! The member behind the handle: its place in the catalog, and when it is asked to leave.
+
+use std::{net::SocketAddr, sync::Arc, time::Duration};
+
+use consul_api::Client as Consul;
+use consul_connect::{
+    Intentions, Registration, RegistrationConfig, ServiceName, registration::Health,
+};
+use futures_core::Stream;
+use futures_util::stream;
+use tokio::sync::watch;
+
+use super::{
+    advertise::Advertise,
+    builder::{Registering, Serving},
+    environment::Environment,
+    presence::{Entry, Presence, Roster},
+};
+use crate::{Error, ErrorKind, authorize::Authorize, serve::shutdown::Timing, upstream::Context};
+
+/// What all handles of one member share.
+pub(super) struct Inner {
+    pub(super) service: ServiceName,
+    pub(super) environment: Environment,
+    pub(super) consul: Consul,
+    pub(super) consul_address: String,
+    pub(super) consul_verified: bool,
+    pub(super) identity_source: String,
+    pub(super) context: Arc<Context>,
+    pub(super) authorize: Arc<dyn Authorize>,
+    pub(super) intentions: Option<Intentions>,
+    pub(super) health: Health,
+    pub(super) advertise: Option<Advertise>,
+    pub(super) serving: Serving,
+    pub(super) roster: Arc<Roster>,
+    /// How often somebody has asked this process to leave.
+    pub(super) leaving: watch::Sender<u32>,
+    #[cfg(feature = "dev")]
+    pub(super) dev: Option<Arc<consul_dev::ConsulDev>>,
+}
+
+impl Inner {
+    pub(super) fn identity(&self) -> &consul_connect::Identity {
+        self.context.identity()
+    }
+
+    pub(super) fn left(&self) -> Error {
+        Error::new(
+            ErrorKind::Shutdown,
+            format!("`{}` has left the mesh", self.service),
+        )
+    }
+
+    /// What to bind where this address was asked for.
+    #[cfg_attr(
+        not(feature = "dev"),
+        expect(
+            clippy::unused_self,
+            clippy::unnecessary_wraps,
+            reason = "a development mesh differs"
+        )
+    )]
+    pub(super) fn bindable(&self, address: SocketAddr) -> Result<SocketAddr, Error> {
+        #[cfg(feature = "dev")]
+        if self.dev.is_some() {
+            return super::dev::loopback(address).ok_or_else(|| {
+                let context = format!("binding {address} in a development mesh: loopback only");
+                Error::new(ErrorKind::Config, context)
+            });
+        }
+        Ok(address)
+    }
+
+    /// Puts a server that listens on `bound` into the catalog.
+    pub(super) fn enter(&self, bound: SocketAddr) -> Result<Entry, Error> {
+        if *self.leaving.borrow() > 0 {
+            return Err(self.left());
+        }
+        if self.environment.is_anonymous_pod(bound) && self.advertise.is_none() {
+            tracing::warn!(
+                "the address of this pod is not known, so callers will dial the agent's: set POD_IP \
+                 from `status.podIP`, or say `advertise`"
+            );
+        }
+        let registration = self
+            .registration(bound)
+            .map(|config| Registration::new(self.consul.clone(), config));
+        tracing::info!(
+            service = %self.service,
+            address = %bound,
+            instance = registration.as_ref().map(Registration::id),
+            "serving in the mesh"
+        );
+        Ok(self.roster.enter(Presence::new(registration)))
+    }
+
+    fn registration(&self, bound: SocketAddr) -> Option<RegistrationConfig> {
+        let Serving {
+            registering,
+            tags,
+            meta,
+            weights,
+            ttl,
+            deregister_after,
+            ..
+        } = &self.serving;
+        if *registering == Registering::Never {
+            return None;
+        }
+        let advertise = self.advertise.clone();
+        let advertise = advertise.or_else(|| self.environment.advertised(bound).map(Into::into));
+        let mut config = match advertise {
+            None => RegistrationConfig::bound_to(self.service.clone(), bound),
+            Some(Advertise { host, port }) => {
+                let seen = SocketAddr::new(bound.ip(), port.unwrap_or_else(|| bound.port()));
+                let config = RegistrationConfig::bound_to(self.service.clone(), seen);
+                match host {
+                    Some(host) => config.address(host),
+                    None => config,
+                }
+            }
+        };
+        config = config
+            .identity(self.identity().clone())
+            .health(self.health.clone());
+        config = tags.iter().fold(config, |config, tag| config.tag(tag));
+        config = meta
+            .iter()
+            .fold(config, |config, (key, value)| config.meta(key, value));
+        if let Some((passing, warning)) = *weights {
+            config = config.weights(passing, warning);
+        }
+        if let Some(ttl) = *ttl {
+            config = config.ttl(ttl);
+        }
+        if let Some(after) = *deregister_after {
+            config = config.deregister_after(after);
+        }
+        match self.environment.registrar() {
+            Some(by) if *registering == Registering::Fitting => Some(config.external(by)),
+            _ => Some(config),
+        }
+    }
+
+    pub(super) fn timing(&self, entry: &Entry) -> Timing {
+        let Serving {
+            drain_grace,
+            drain_deadline,
+            ..
+        } = self.serving;
+        // Nobody has to unlearn what was never announced.
+        let grace = if entry.presence().is_own() {
+            drain_grace
+        } else {
+            Duration::ZERO
+        };
+        Timing {
+            grace,
+            drain: drain_deadline,
+        }
+    }
+
+    /// Each time somebody asks this process to leave.
+    pub(super) fn asks(&self) -> impl Stream<Item = ()> + Send + use<> {
+        stream::unfold(
+            (self.leaving.subscribe(), 0),
+            |(mut leaving, seen)| async move {
+                let asked = *leaving.wait_for(|asked| *asked > seen).await.ok()?;
+                Some(((), (leaving, asked)))
+            },
+        )
+    }
+
+    /// Says once what a person would want to know who serves HTTP.
+    pub(super) async fn advise(&self) {
+        let chain = self
+            .consul
+            .discovery_chain()
+            .get(self.service.as_str())
+            .await;
+        if let Ok(chain) = chain
+            && chain.value.protocol == "tcp"
+            && self.intentions.is_some()
+        {
+            tracing::warn!(
+                service = %self.service,
+                entry = %format_args!(
+                    r#"{{"Kind":"service-defaults","Name":"{}","Protocol":"http"}}"#, self.service
+                ),
+                "Consul takes this service for `tcp`: HTTP works, but its intentions cannot have \
+                 permissions by path or method until this entry is written (`consul config write`)"
+            );
+        }
+    }
+}
