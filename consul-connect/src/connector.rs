@@ -24,8 +24,7 @@ use crate::{
 /// Opens connections to services as one identity. Cheap to clone; all clones share one live set.
 ///
 /// # Shutdown
-/// Connections are held to the roots and to the expiries as long as a clone of the connector that opened them exists.
-/// Without one they stay as they are until they are closed.
+/// Connections it opened stay when it is dropped, and go on being held to the roots and to the expiries.
 #[derive(Clone)]
 pub struct Connector(Arc<Inner>);
 
@@ -34,7 +33,7 @@ struct Inner {
     live: Arc<LiveSet>,
     connect_timeout: Duration,
     handshake_timeout: Duration,
-    _warden: Warden,
+    warden: Arc<Warden>,
 }
 
 /// An open connection to a verified peer.
@@ -92,7 +91,7 @@ impl Connector {
             live,
             connect_timeout,
             handshake_timeout,
-            _warden: warden,
+            warden: Arc::new(warden),
         }))
     }
 
@@ -208,7 +207,7 @@ impl Connector {
             generation: snapshot.generation(),
             not_after,
         };
-        let member = self.0.live.enter(facts, None);
+        let member = self.0.live.enter(facts, None, &self.0.warden);
         let guard = ConnectionGuard::new(Arc::clone(member.live()));
         admit(&self.0.live, member.live(), &self.0.rules).map_err(|reason| {
             fail(ConnectFailure::Withdrawn {

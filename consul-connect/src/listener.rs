@@ -29,8 +29,8 @@ use refused::Counters;
 /// Accepts connections of verified members of the mesh.
 ///
 /// # Shutdown
-/// Dropping it closes the socket and every handshake in progress. Connections it handed out stay; they are no longer held
-/// to the rules once it is gone, so a server keeps it until they have ended.
+/// Dropping it closes the socket and every handshake in progress. Connections it handed out stay, and go on being held to
+/// the rules.
 pub struct Listener {
     /// `None` once it has stopped accepting.
     tcp: Option<TcpListener>,
@@ -40,7 +40,7 @@ pub struct Listener {
     connections: Arc<Semaphore>,
     handshake: Arc<Handshake>,
     live: Arc<LiveSet>,
-    _warden: Warden,
+    warden: Arc<Warden>,
 }
 
 /// A connection of a verified peer.
@@ -88,6 +88,9 @@ impl Listener {
     /// Safe: no connection is lost.
     pub async fn accept(&mut self) -> Option<Accepted> {
         loop {
+            if self.tcp.is_none() && self.handshakes.is_empty() {
+                return None;
+            }
             tokio::select! {
                 biased;
                 Some(done) = self.handshakes.join_next() => match done {
@@ -96,10 +99,8 @@ impl Listener {
                     Err(e) => tracing::error!(error = %e, "a handshake ended in a panic"),
                 },
                 incoming = accept_from(self.tcp.as_ref()) => match incoming {
-                    Some(Ok((tcp, remote_addr))) => self.begin(tcp, remote_addr),
-                    Some(Err(e)) => pause_after(&e).await,
-                    None if self.handshakes.is_empty() => return None,
-                    None => {}
+                    Ok((tcp, remote_addr)) => self.begin(tcp, remote_addr),
+                    Err(e) => pause_after(&e).await,
                 },
             }
         }
@@ -126,9 +127,12 @@ impl Listener {
                 .refuse(remote_addr, Refused::TooManyConnections);
         };
         let handshake = Arc::clone(&self.handshake);
-        let live = Arc::clone(&self.live);
+        let (live, warden) = (Arc::clone(&self.live), Arc::clone(&self.warden));
         self.handshakes.spawn(async move {
-            match handshake.run(tcp, remote_addr, &live, permit).await {
+            match handshake
+                .run(tcp, remote_addr, &live, &warden, permit)
+                .await
+            {
                 Ok(accepted) => Some(accepted),
                 Err(refused) => {
                     handshake.refuse(remote_addr, refused);
@@ -139,10 +143,11 @@ impl Listener {
     }
 }
 
-async fn accept_from(tcp: Option<&TcpListener>) -> Option<io::Result<(TcpStream, SocketAddr)>> {
+/// Pends for ever once there is no socket: only handshakes are left to wait for then.
+async fn accept_from(tcp: Option<&TcpListener>) -> io::Result<(TcpStream, SocketAddr)> {
     match tcp {
-        Some(tcp) => Some(tcp.accept().await),
-        None => None,
+        Some(tcp) => tcp.accept().await,
+        None => std::future::pending().await,
     }
 }
 

@@ -72,6 +72,12 @@ impl Body {
                         stream, sent,
                     ))));
                 }
+                // A response's body that is sent on is a stream like any other.
+                received @ Self(Kind::Received(..)) if sent.is_some() => {
+                    return Self(Kind::Stream(Box::pin(outgoing::Outgoing::new(
+                        received, sent,
+                    ))));
+                }
                 other => return other,
             }
         }

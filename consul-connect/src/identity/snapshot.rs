@@ -5,7 +5,7 @@ use rustls_pki_types::{CertificateDer, UnixTime, pem::PemObject};
 
 use super::{InvalidMaterial, Leaf, Material};
 use crate::{
-    ServiceId, ServiceName, TrustDomain,
+    InvalidRoots, ServiceId, ServiceName, TrustDomain,
     tls::{Common, Roots, inspect},
 };
 
@@ -82,8 +82,12 @@ impl Snapshot {
         // Roots of other authorities than Consul's own may name no trust domain; then it is the one our leaf is in.
         let roots = match material.trust_domain.clone() {
             Some(given) => Roots::from_pem(pems(), Some(given)),
-            None => Roots::from_pem(pems(), None)
-                .or_else(|_| Roots::from_pem(pems(), Some(claimed.trust_domain().clone()))),
+            None => match Roots::from_pem(pems(), None) {
+                Err(InvalidRoots::Unnamed) => {
+                    Roots::from_pem(pems(), Some(claimed.trust_domain().clone()))
+                }
+                found => found,
+            },
         }
         .map_err(InvalidMaterial::Roots)?;
         let leaf = Leaf::validate(material, chain, &roots, provider, now(&**time))?;

@@ -128,7 +128,7 @@ impl ListenerBuilder {
             handshakes: JoinSet::new(),
             max_handshakes: self.max_handshakes,
             connections: Arc::new(Semaphore::new(self.max_connections)),
-            _warden: Warden::new(Arc::clone(&live), rules()),
+            warden: Arc::new(Warden::new(Arc::clone(&live), rules())),
             handshake: Arc::new(Handshake {
                 rules: rules(),
                 alpn: self.alpn,

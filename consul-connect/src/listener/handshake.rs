@@ -6,7 +6,7 @@ use tokio_rustls::TlsAcceptor;
 use super::{Accepted, Counters, Refused, builder::OnRefused};
 use crate::{
     Alpn, ConnectionGuard, InvalidPeer, MeshStream,
-    live::{Facts, LiveSet, Rules, admit},
+    live::{Facts, LiveSet, Rules, Warden, admit},
     stream::Transport,
     tls::{Cause, ServerSide, cause_of, server_config},
 };
@@ -26,6 +26,7 @@ impl Handshake {
         tcp: TcpStream,
         remote_addr: SocketAddr,
         live: &Arc<LiveSet>,
+        warden: &Arc<Warden>,
         permit: OwnedSemaphorePermit,
     ) -> Result<Accepted, Refused> {
         let snapshot = self.rules.identity.current();
@@ -69,7 +70,7 @@ impl Handshake {
             generation: snapshot.generation(),
             not_after,
         };
-        let member = live.enter(facts, Some(permit));
+        let member = live.enter(facts, Some(permit), warden);
         admit(live, member.live(), &self.rules).map_err(|reason| Refused::Denied {
             caller: peer.clone(),
             reason,

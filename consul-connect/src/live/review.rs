@@ -71,7 +71,9 @@ pub(super) fn review(
     } = present;
     let done = |action| (action, Timers::default(), None);
     match anchored {
-        None | Some(Ok(()) | Err(InvalidPeer::Expired { .. })) => {}
+        None | Some(Ok(())) => {}
+        // The leaf's own expiry drains. Any other expired certificate in the chain is no excuse for a lost anchor.
+        Some(Err(InvalidPeer::Expired { .. })) if valid_for.is_zero() => {}
         Some(Err(refusal)) => {
             let text =
                 format!("the roots have changed, and the peer is no longer trusted: {refusal}");
@@ -98,7 +100,7 @@ pub(super) fn review(
     let drain_at = timers
         .denied
         .as_ref()
-        .map(|(since, _)| *since + grace.denied);
+        .map(|(since, _)| later(*since, grace.denied));
     match phase {
         Phase::Cut { .. } => return done(Action::Keep),
         Phase::Draining { reason, cut_at } if *cut_at <= now => {
@@ -109,7 +111,7 @@ pub(super) fn review(
         Phase::Draining { cut_at, .. } => return (Action::Keep, timers, Some(*cut_at)),
         Phase::Open => {}
     }
-    let cut_at = now + grace.drain;
+    let cut_at = later(now, grace.drain);
     if valid_for.is_zero() {
         return (
             Action::Drain {
@@ -130,6 +132,12 @@ pub(super) fn review(
     let expiry = now + valid_for.min(Duration::from_secs(60));
     let next = drain_at.map_or(expiry, |at| at.min(expiry));
     (Action::Keep, timers, Some(next))
+}
+
+/// `at + by`, and a time that never comes where that would overflow.
+fn later(at: Instant, by: Duration) -> Instant {
+    const YEARS: Duration = Duration::from_secs(30 * 365 * 86_400);
+    at.checked_add(by).unwrap_or_else(|| at + YEARS)
 }
 
 const EXPIRED: Reason = Reason::fixed(

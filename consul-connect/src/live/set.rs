@@ -9,7 +9,10 @@ use tokio::{
     time::Instant,
 };
 
-use super::connection::{Facts, Live};
+use super::{
+    Warden,
+    connection::{Facts, Live},
+};
 
 /// Every open connection of one listener or connector.
 #[derive(Default)]
@@ -25,6 +28,8 @@ struct Members {
     open: HashMap<u64, Arc<Live>>,
     /// When the warden will look next.
     planned: Option<Instant>,
+    /// Whether the warden sleeps until then.
+    asleep: bool,
 }
 
 impl LiveSet {
@@ -37,6 +42,7 @@ impl LiveSet {
         self: &Arc<Self>,
         facts: Facts,
         permit: Option<OwnedSemaphorePermit>,
+        warden: &Arc<Warden>,
     ) -> Membership {
         let live = Arc::new(Live::new(facts));
         let mut members = self.lock();
@@ -48,24 +54,37 @@ impl LiveSet {
             key,
             live,
             _permit: permit,
+            _warden: Arc::clone(warden),
         }
     }
 
     /// Makes sure the warden looks at `at`.
     pub(super) fn look_at(&self, at: Instant) {
-        let planned = self.lock().planned;
-        if planned.is_none_or(|planned| at < planned) {
-            self.sooner.notify_one();
+        let mut members = self.lock();
+        if members.planned.is_none_or(|planned| at < planned) {
+            members.planned = Some(at);
+            // While it reviews it need not be woken: it asks for the plan before it sleeps.
+            if members.asleep {
+                members.asleep = false;
+                self.sooner.notify_one();
+            }
         }
     }
 
-    pub(super) fn plan(&self, at: Option<Instant>) {
-        self.lock().planned = at;
+    /// The plan of the warden that is about to sleep: its own, or an earlier one that was made while it reviewed.
+    pub(super) fn plan(&self, at: Option<Instant>) -> Option<Instant> {
+        let mut members = self.lock();
+        members.planned = [members.planned, at].into_iter().flatten().min();
+        members.asleep = true;
+        members.planned
     }
 
-    /// A copy, so that nobody who enters or leaves waits for a review.
+    /// Everybody there is, for a review. A copy, so that nobody who enters or leaves waits for it.
     pub(super) fn all(&self) -> Vec<Arc<Live>> {
-        self.lock().open.values().cloned().collect()
+        let mut members = self.lock();
+        members.planned = None;
+        members.asleep = false;
+        members.open.values().cloned().collect()
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, Members> {
@@ -87,6 +106,8 @@ pub(crate) struct Membership {
     key: u64,
     live: Arc<Live>,
     _permit: Option<OwnedSemaphorePermit>,
+    /// An open connection is held to the rules, whatever becomes of the handle that made it.
+    _warden: Arc<Warden>,
 }
 
 impl Membership {

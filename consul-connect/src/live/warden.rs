@@ -1,4 +1,8 @@
-use std::{sync::Arc, time::Duration};
+use std::{
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::Arc,
+    time::Duration,
+};
 
 use tokio::{
     sync::watch,
@@ -11,7 +15,7 @@ use super::{
     review::{Action, NO_REQUESTS, Present, review},
 };
 use crate::{
-    Authorize, Caller, Identity, InvalidPeer, Reason, Snapshot, Verdict,
+    Authorize, Caller, Identity, InvalidPeer, Reason, Roots, Snapshot, Verdict,
     task::Task,
     tls::{Usage, verify},
 };
@@ -48,18 +52,21 @@ async fn run(set: Arc<LiveSet>, rules: Rules) {
         .as_ref()
         .and_then(|authorize| authorize.changes());
     let (mut roots_changed, mut rules_changed) = (true, true);
+    let mut seen: Option<Arc<Roots>> = None;
     loop {
-        identity.borrow_and_update();
-        if let Some(policy) = &mut policy {
-            policy.borrow_and_update();
-        }
         let snapshot = rules.identity.current();
+        // A renewed leaf takes no trust away, and verifying every chain again is dear.
+        roots_changed &= seen.as_ref().is_none_or(|seen| seen != snapshot.roots());
+        seen = Some(Arc::clone(snapshot.roots()));
         let mut next: Option<Instant> = None;
-        for live in set.all() {
+        for (reviewed, live) in set.all().into_iter().enumerate() {
+            if reviewed % 64 == 63 {
+                tokio::task::yield_now().await;
+            }
             let at = hold(&live, &rules, &snapshot, roots_changed, rules_changed);
             next = [next, at].into_iter().flatten().min();
         }
-        set.plan(next);
+        let next = set.plan(next);
         (roots_changed, rules_changed) = (false, false);
         tokio::select! {
             // A closed channel says that nothing will change any more, never that something has.
@@ -104,7 +111,7 @@ fn hold(
             (facts.not_after.as_secs() + 1).saturating_sub(now.as_secs()),
         ),
         anchored,
-        verdict: authorize.map(|authorize| authorize.connection(Caller::Peer(&facts.peer))),
+        verdict: authorize.map(|authorize| ask(&**authorize, Caller::Peer(&facts.peer))),
     };
     let (action, timers, next) = review(
         &live.phase(),
@@ -113,7 +120,9 @@ fn hold(
         rules.layer,
         rules.grace,
     );
-    live.set_timers(timers);
+    if rules_changed {
+        live.set_timers(timers);
+    }
     match action {
         Action::Keep => {}
         Action::Drain { reason, cut_at } => {
@@ -127,6 +136,14 @@ fn hold(
     }
     next
 }
+
+/// A policy that panics must not end the enforcement of everybody else's rules.
+fn ask(authorize: &dyn Authorize, caller: Caller<'_>) -> Verdict {
+    catch_unwind(AssertUnwindSafe(|| authorize.connection(caller)))
+        .unwrap_or(Verdict::Deny(PANICKED))
+}
+
+const PANICKED: Reason = Reason::fixed("panic", "the policy panicked while it decided");
 
 fn still_anchored(live: &Live, snapshot: &Snapshot, usage: Usage) -> Result<(), InvalidPeer> {
     let algorithms = &snapshot.common().provider.signature_verification_algorithms;

@@ -63,20 +63,16 @@ impl Roots {
             );
         }
         if anchors.is_empty() {
-            return Err(InvalidRoots(
+            return Err(InvalidRoots::Unusable(
                 "none of them can be read as a certificate".into(),
             ));
         }
         let trust_domain = match (trust_domain, &named[..]) {
             (Some(given), _) => given,
             (None, [one]) => one.clone(),
-            (None, []) => {
-                return Err(InvalidRoots(
-                    "they name no trust domain, and none was given".into(),
-                ));
-            }
+            (None, []) => return Err(InvalidRoots::Unnamed),
             (None, several) => {
-                return Err(InvalidRoots(format!(
+                return Err(InvalidRoots::Unusable(format!(
                     "they name {} trust domains: {several:?}",
                     several.len()
                 )));
@@ -133,5 +129,12 @@ impl fmt::Debug for Roots {
 
 /// Not a usable trust bundle.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("the roots are not usable: {0}")]
-pub struct InvalidRoots(String);
+#[non_exhaustive]
+pub enum InvalidRoots {
+    /// Nothing says which trust domain they stand for.
+    #[error("the roots are not usable: they name no trust domain, and none was given")]
+    Unnamed,
+    /// They cannot be read, or they stand for several trust domains.
+    #[error("the roots are not usable: {0}")]
+    Unusable(String),
+}

@@ -13,6 +13,9 @@ use x509_parser::{
 use super::{InvalidPeer, Roots};
 use crate::{ServiceId, SpiffeId};
 
+const MAX_CHAIN: usize = 10;
+const MAX_CHAIN_BYTES: usize = 32 * 1024;
+
 /// The part the owner of the chain plays in the connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Usage {
@@ -38,6 +41,12 @@ pub(crate) fn verify(
     now: UnixTime,
 ) -> Result<Verified, InvalidPeer> {
     let (leaf, intermediates) = chain.split_first().ok_or(InvalidPeer::NoCertificate)?;
+    // Kept as long as the connection, so its size must not be the peer's choice.
+    if chain.len() > MAX_CHAIN || chain.iter().map(|c| c.len()).sum::<usize>() > MAX_CHAIN_BYTES {
+        return Err(InvalidPeer::Chain(format!(
+            "it is longer than {MAX_CHAIN} certificates or {MAX_CHAIN_BYTES} bytes"
+        )));
+    }
     let verified = path(leaf, intermediates, roots, algorithms, usage, now);
     // Which trust domain it claims explains an unknown issuer better than the path does.
     if let Err(error @ InvalidPeer::UnknownIssuer { .. }) = verified {

@@ -66,6 +66,11 @@ impl Pair {
         }
     }
 
+    /// The identity of `api`.
+    pub fn api_identity(&self) -> &consul_connect::Identity {
+        &self.api_identity
+    }
+
     /// A second listener of `api`.
     pub async fn listen_with(
         &self,

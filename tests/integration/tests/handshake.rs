@@ -155,3 +155,19 @@ async fn it_stops_accepting_and_says_so_once_no_handshake_is_left() {
     assert!(pair.connector.connect(&pair.destination()).await.is_err());
     echo_once(client.stream, accepted.stream).await;
 }
+
+#[tokio::test]
+async fn a_silent_caller_does_not_keep_a_stopped_listener_from_ending() {
+    let pair = pair().await;
+    let short = std::time::Duration::from_millis(50);
+    let mut listener = pair.listen_with(|l| l.handshake_timeout(short)).await;
+    let _silent = tokio::net::TcpStream::connect(listener.local_addr())
+        .await
+        .unwrap();
+    // Until the silent one is being shaken hands with.
+    let accepting = tokio::time::timeout(short / 2, listener.accept()).await;
+    assert!(accepting.is_err(), "nobody finished a handshake");
+    listener.stop_accepting();
+    assert!(listener.accept().await.is_none());
+    assert_eq!(listener.stats().refused, 1);
+}

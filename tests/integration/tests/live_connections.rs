@@ -245,3 +245,54 @@ async fn a_renewed_leaf_leaves_open_connections_alone() {
     echo_once(client.stream, accepted.stream).await;
     echo_once(newer.stream, newer_in.stream).await;
 }
+
+#[tokio::test]
+async fn an_expired_certificate_added_to_the_chain_does_not_save_it_from_a_removed_root() {
+    let mut pair = Pair::with(
+        Arc::new(consul_connect::authorize::dangerously_allow_all()),
+        |l| l,
+    )
+    .await;
+    // The leaf's issuer has an empty name, and so has the expired authority that the caller sends along.
+    let good = pair.ca.subordinate().material("web");
+    let expired = LeafSpec::new(&pair.ca.id("web"))
+        .certificate_authority()
+        .valid(-7200, Duration::from_secs(3600));
+    let junk = TestCa::new(TD).issue(&expired).chain_pem;
+    let chain = good.chain_pem.clone() + &junk;
+    let mut changes = pair.connector.identity().changes();
+    pair.web
+        .push(Ok(Material::new(chain, good.key_pem, good.roots_pem)));
+    changes.changed().await.unwrap();
+    let (_client, mut accepted) = pair.connect().await;
+    pair.api.push(Ok(TestCa::new(TD).material("api")));
+    let Closing::Cut { reason } = accepted.guard.closing().await else {
+        panic!("drained")
+    };
+    assert_eq!(reason.code(), "roots");
+}
+
+#[tokio::test]
+async fn a_connection_is_held_to_the_rules_after_its_listener_is_gone() {
+    let switch = Switch::new();
+    let mut pair = Pair::with(switch.clone(), |l| l).await;
+    let (_client, mut accepted) = pair.connect().await;
+    drop(pair);
+    switch.set(false);
+    is_aborted(&mut accepted.stream).await;
+}
+
+#[tokio::test]
+async fn of_two_changes_at_the_same_time_none_is_lost() {
+    for _ in 0..20 {
+        let switch = Switch::new();
+        let mut pair = Pair::with(switch.clone(), |l| l).await;
+        let (_client, mut accepted) = pair.connect().await;
+        let mut changes = pair.api_identity().changes();
+        pair.api.push(Ok(pair.ca.material("api")));
+        // The warden is woken by the new leaf, and finds the new rules with it.
+        changes.changed().await.unwrap();
+        switch.set(false);
+        is_aborted(&mut accepted.stream).await;
+    }
+}

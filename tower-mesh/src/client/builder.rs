@@ -126,6 +126,14 @@ impl<'a> RequestBuilder<'a> {
         if let Some(problem) = problem {
             return Err(problem);
         }
+        // `items` would be read as an authority, and `/` asked for instead.
+        if !path.starts_with('/') && path != "*" {
+            let context = format!(
+                "making a request to `{}`: the path `{path}` does not begin with `/`",
+                client.name()
+            );
+            return Err(Error::new(ErrorKind::Config, context));
+        }
         let uri = Uri::try_from(path.as_str()).map_err(|source| {
             let context = format!(
                 "making a request to `{}`: `{path}` is no path",

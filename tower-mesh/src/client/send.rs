@@ -110,10 +110,10 @@ impl<T: Fn() -> Terms> Call<'_, T> {
             Some(snapshot) => snapshot,
             None => self.upstream.ready().await?,
         };
-        self.phase.set(Phase::CONNECT);
         let mut tried: Vec<Arc<Endpoint>> = Vec::new();
         let mut last = None;
         for _ in 0..TRIES {
+            self.phase.set(Phase::CONNECT);
             let now = Instant::now();
             let Some(endpoint) = snapshot.pick(random(), now, &tried) else {
                 break;

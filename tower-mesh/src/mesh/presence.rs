@@ -1,6 +1,6 @@
 //! The servers of one process, as the catalog sees them.
 
-use std::sync::{Arc, Weak};
+use std::{collections::BTreeMap, sync::Arc};
 
 use consul_connect::{
     Registration,
@@ -64,39 +64,39 @@ pub(super) struct Roster(watch::Sender<Entries>);
 
 #[derive(Debug, Default)]
 struct Entries {
-    running: Vec<Weak<Presence>>,
-}
-
-impl Entries {
-    fn alive(&self) -> impl Iterator<Item = Arc<Presence>> + '_ {
-        self.running.iter().filter_map(Weak::upgrade)
-    }
+    next: u64,
+    running: BTreeMap<u64, Arc<Presence>>,
 }
 
 impl Roster {
     /// Enters a server; it leaves when the entry is dropped.
     pub(super) fn enter(self: &Arc<Self>, presence: Presence) -> Entry {
         let presence = Arc::new(presence);
-        self.0
-            .send_modify(|entries| entries.running.push(Arc::downgrade(&presence)));
+        let mut key = 0;
+        self.0.send_modify(|entries| {
+            key = entries.next;
+            entries.next += 1;
+            entries.running.insert(key, Arc::clone(&presence));
+        });
         Entry {
-            presence: Some(presence),
+            presence,
+            key,
             roster: Arc::clone(self),
         }
     }
 
     pub(super) fn all(&self) -> Vec<Arc<Presence>> {
-        self.0.borrow().alive().collect()
+        self.0.borrow().running.values().cloned().collect()
     }
 
     /// Waits until at least one server runs.
     pub(super) async fn inhabited(&self) {
-        self.wait(|entries| entries.alive().next().is_some()).await;
+        self.wait(|entries| !entries.running.is_empty()).await;
     }
 
-    /// Waits until none does.
+    /// Waits until none does. Whoever still looks at one that has ended does not hold this up.
     pub(super) async fn empty(&self) {
-        self.wait(|entries| entries.alive().next().is_none()).await;
+        self.wait(|entries| entries.running.is_empty()).await;
     }
 
     async fn wait(&self, reached: impl Fn(&Entries) -> bool) {
@@ -112,25 +112,21 @@ impl Roster {
 /// A running server's entry.
 #[derive(Debug)]
 pub(super) struct Entry {
-    presence: Option<Arc<Presence>>,
+    presence: Arc<Presence>,
+    key: u64,
     roster: Arc<Roster>,
 }
 
 impl Entry {
     pub(super) fn presence(&self) -> &Presence {
-        self.presence
-            .as_deref()
-            .expect("an entry holds its presence until it is dropped")
+        &self.presence
     }
 }
 
 impl Drop for Entry {
     fn drop(&mut self) {
-        // First the presence, so that who is woken by the second line finds it gone.
-        self.presence = None;
-        let gone = |presence: &Weak<Presence>| presence.strong_count() == 0;
-        self.roster
-            .0
-            .send_modify(|entries| entries.running.retain(|presence| !gone(presence)));
+        self.roster.0.send_modify(|entries| {
+            entries.running.remove(&self.key);
+        });
     }
 }

@@ -74,6 +74,7 @@ impl Server {
         B::Error: Into<BoxError>,
     {
         let mut stages = self.handle.subscribe();
+        let mut cut = self.handle.subscribe();
         let mut connections = JoinSet::new();
         let mut leaving = false;
         loop {
@@ -83,6 +84,8 @@ impl Server {
                     leaving = true;
                     self.listener.stop_accepting();
                 }
+                // What has not finished its handshake by now ends with the listener.
+                () = stage::reached(Stage::Cut, &mut cut) => break,
                 Some(ended) = connections.join_next() => {
                     if let Err(error) = ended {
                         // Only a response body can get here: handlers are caught on their own.
