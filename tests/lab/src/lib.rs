@@ -33,6 +33,7 @@ mod gate;
 mod http;
 mod ports;
 mod process;
+mod program;
 mod setup;
 mod version;
 
@@ -41,5 +42,6 @@ pub use error::Error;
 pub use find::{Found, Missing, Origin, find_consul};
 pub use gate::consul;
 pub use http::{Http, Reply};
+pub use program::Program;
 pub use setup::build_consul;
 pub use version::Version;
