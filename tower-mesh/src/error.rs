@@ -53,7 +53,8 @@ pub enum ErrorKind {
     Listen,
     /// The upstream has no endpoint that may be used now. Nothing was dialled.
     NoEndpoints,
-    /// Connections were made, but each handed the request back unwritten. Nothing of it was sent.
+    /// Connections were made, but each handed the request back unwritten, or its peer said that it
+    /// did not look at it. Nothing of it was acted on.
     NotSent,
     /// The request asks for something the connection's protocol cannot do, or a peer broke the
     /// protocol.
@@ -111,7 +112,7 @@ impl Error {
         self.0.kind
     }
 
-    /// Whether nothing of the request reached a peer, so that sending it again, even a `POST`, does
+    /// Whether no peer looked at the request, so that sending it again, even a `POST`, does
     /// nothing twice.
     #[must_use]
     pub fn is_unsent(&self) -> bool {

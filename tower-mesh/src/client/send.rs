@@ -191,7 +191,11 @@ impl<T: Fn() -> Terms> Call<'_, T> {
                     Fate::Unknown => "no response came",
                 };
                 let context = format!("calling `{}`: {context}", self.upstream.name());
-                let error = Error::with_source(ErrorKind::Sent, context, source);
+                let kind = match fate {
+                    Fate::Refused => ErrorKind::NotSent,
+                    Fate::Lost | Fate::Unknown => ErrorKind::Sent,
+                };
+                let error = Error::with_source(kind, context, source);
                 Err(match copy {
                     Some(copy) if fate.permits(&method) => Unanswered::Again(Box::new(copy), error),
                     _ => Unanswered::Final(error),

@@ -15,17 +15,26 @@ pub(crate) fn is_stream_reset(error: &hyper::Error) -> bool {
 }
 
 /// The peer says that it did not look at the request: it may be sent again, whatever it is.
+///
+/// It says so of one stream, or by a GOAWAY of all streams above the last it looked at (RFC 9113
+/// §6.8). h2 fails only those with the peer's GOAWAY; the others go on, and end by an I/O error if
+/// the connection goes first.
 pub(crate) fn is_refused(error: &hyper::Error) -> bool {
     h2(error).is_some_and(|error| {
-        error.is_remote() && error.is_reset() && error.reason() == Some(h2::Reason::REFUSED_STREAM)
+        let refused = error.is_reset() && error.reason() == Some(h2::Reason::REFUSED_STREAM);
+        error.is_remote() && (refused || error.is_go_away())
     })
 }
 
-/// The connection went, and with it the request: a close, a reset, a GOAWAY that left the stream
-/// out. The peer may have acted on it.
+/// The connection went, and with it the request: a close, a reset, our own GOAWAY, a peer that
+/// answers no ping. The peer may have acted on it.
 pub(crate) fn is_connection_lost(error: &hyper::Error) -> bool {
+    // Of a client, hyper calls only this a timeout; an h2 error may be around it.
+    if error.is_timeout() {
+        return true;
+    }
     if let Some(error) = h2(error) {
-        return error.is_io() || error.is_go_away();
+        return error.is_io() || (error.is_go_away() && !error.is_remote());
     }
     error.is_incomplete_message()
         || error.is_canceled()

@@ -3,5 +3,6 @@
 mod endpoints;
 mod grpc;
 mod http;
+mod resending;
 mod trust;
 mod world;

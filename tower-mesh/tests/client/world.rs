@@ -4,8 +4,8 @@ use std::{net::SocketAddr, sync::Arc};
 
 use axum::Router;
 use consul_connect::{
-    Address, Identity, Layer, Listener, authorize::dangerously_allow_all, identity::source::Pusher,
-    test_util::TestCa,
+    Address, Identity, Layer, Listener, MeshStream, authorize::dangerously_allow_all,
+    identity::source::Pusher, test_util::TestCa,
 };
 use hyper_util::{
     rt::{TokioExecutor, TokioIo},
@@ -44,13 +44,7 @@ impl World {
 
     /// Serves `app` as a service that answers these protocols.
     pub(crate) async fn serve(&mut self, service: &str, alpn: &[&[u8]], app: Router) -> SocketAddr {
-        let (identity, _) = self.ca.identity(service).await.expect("an identity");
-        let mut listener = Listener::builder(identity, Arc::new(dangerously_allow_all()))
-            .layer(Layer::Request)
-            .alpn(alpn)
-            .bind("127.0.0.1:0")
-            .await
-            .expect("a socket");
+        let mut listener = self.listen(service, alpn).await;
         let address = listener.local_addr();
         self.services.spawn(async move {
             let mut connections = JoinSet::new();
@@ -66,6 +60,44 @@ impl World {
             }
         });
         address
+    }
+
+    /// Speaks as a service by hand: `speak` gets each connection with its number.
+    pub(crate) async fn speak<F>(
+        &mut self,
+        service: &str,
+        alpn: &[&[u8]],
+        speak: impl Fn(usize, MeshStream) -> F + Send + 'static,
+    ) -> SocketAddr
+    where
+        F: Future<Output = ()> + Send + 'static,
+    {
+        let mut listener = self.listen(service, alpn).await;
+        let address = listener.local_addr();
+        self.services.spawn(async move {
+            let mut connections = JoinSet::new();
+            let mut number = 0;
+            while let Some(accepted) = listener.accept().await {
+                let spoken = speak(number, accepted.stream);
+                let guard = accepted.guard;
+                connections.spawn(async move {
+                    let _guard = guard;
+                    spoken.await;
+                });
+                number += 1;
+            }
+        });
+        address
+    }
+
+    async fn listen(&self, service: &str, alpn: &[&[u8]]) -> Listener {
+        let (identity, _) = self.ca.identity(service).await.expect("an identity");
+        Listener::builder(identity, Arc::new(dangerously_allow_all()))
+            .layer(Layer::Request)
+            .alpn(alpn)
+            .bind("127.0.0.1:0")
+            .await
+            .expect("a socket")
     }
 
     /// A client of `api` at these addresses.

@@ -236,6 +236,9 @@ async fn a_peer_that_died_is_found_by_its_silence() {
         .await
         .expect_err("silence");
     assert_eq!(error.kind(), ErrorKind::Sent);
+    let source = std::error::Error::source(&error).expect("a cause");
+    let source = source.downcast_ref::<hyper::Error>().expect("hyper's");
+    assert!(failure::is_connection_lost(source), "{source:?}");
     assert!(
         began.elapsed() <= Duration::from_secs(31),
         "{:?}",
