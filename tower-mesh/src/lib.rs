@@ -70,6 +70,7 @@ mod pool;
 pub mod resolve;
 pub mod serve;
 pub mod tcp;
+mod time;
 mod upstream;
 
 // Being a member.

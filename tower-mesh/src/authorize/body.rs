@@ -6,7 +6,7 @@ use std::{
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use pin_project_lite::pin_project;
-use tokio::time::Sleep;
+use tokio::time::{Instant, Sleep};
 
 use super::Refusal;
 
@@ -79,10 +79,15 @@ impl<B: Body<Data = Bytes>> Body for ResponseBody<B> {
         match state.as_mut().project() {
             StateProj::App { body } => return body.poll_frame(cx),
             StateProj::Text { text } => return Poll::Ready(text.take().map(Frame::data).map(Ok)),
-            StateProj::Timed { body, deadline } => match body.poll_frame(cx) {
-                Poll::Ready(frame) => return Poll::Ready(frame),
-                Poll::Pending => ready!(deadline.as_mut().poll(cx)),
-            },
+            StateProj::Timed { body, deadline } => {
+                // By the clock: a body that always has data would never let the timer be asked.
+                if Instant::now() < deadline.deadline() {
+                    match body.poll_frame(cx) {
+                        Poll::Ready(frame) => return Poll::Ready(frame),
+                        Poll::Pending => ready!(deadline.as_mut().poll(cx)),
+                    }
+                }
+            }
         }
         // Replacing the body drops it, and with it whatever the handler still does for it.
         state.set(State::Text { text: None });

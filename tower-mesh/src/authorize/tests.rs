@@ -107,3 +107,25 @@ async fn a_timed_body_promises_no_length_and_ends_with_a_status() {
     };
     assert_eq!(whole.trailers().expect("trailers")["grpc-status"], "4");
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_body_that_is_never_short_of_data_ends_at_its_deadline_too() {
+    let began = tokio::time::Instant::now();
+    // Ready at every poll; time passes as the caller takes it.
+    let inner = http_body_util::StreamBody::new(futures_util::stream::repeat_with(|| {
+        Ok::<_, Infallible>(http_body::Frame::data(Bytes::from_static(b"more")))
+    }));
+    let deadline = Box::pin(tokio::time::sleep(Duration::from_secs(3)));
+    let mut body = ResponseBody::timed(inner, deadline);
+    loop {
+        let frame = body.frame().await.expect("a frame").expect("infallible");
+        if let Some(trailers) = frame.trailers_ref() {
+            assert_eq!(trailers["grpc-status"], "4");
+            break;
+        }
+        tokio::time::advance(Duration::from_secs(1)).await;
+        assert!(began.elapsed() < Duration::from_secs(5), "it goes on");
+    }
+    assert_eq!(began.elapsed(), Duration::from_secs(3));
+    assert!(body.is_end_stream());
+}

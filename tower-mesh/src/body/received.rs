@@ -17,6 +17,7 @@ use crate::{
     endpoint::InFlight,
     error::{Error, ErrorKind, grpc_failure},
     pool::Lease,
+    time::later,
 };
 
 /// What a response body is read under.
@@ -70,6 +71,9 @@ impl Received {
             Poll::Ready(Some(Ok(frame))) => {
                 if incoming.is_end_stream() {
                     self.end();
+                } else if frame.is_data() && self.terms.is_late() {
+                    // A peer that never pauses is as late as one that is silent.
+                    return self.late();
                 } else if let Some(timer) = self.timer.as_mut()
                     && let Some(at) = self.terms.next_end()
                 {
@@ -108,13 +112,13 @@ impl Received {
             return Poll::Pending;
         };
         std::task::ready!(timer.as_mut().poll(cx));
-        let late = self
-            .terms
-            .deadline
-            .is_some_and(|deadline| Instant::now() >= deadline);
+        self.late()
+    }
+
+    fn late(&mut self) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
         let upstream = &self.terms.upstream;
         let context = match self.terms.idle {
-            Some(idle) if !late => {
+            Some(idle) if !self.terms.is_late() => {
                 format!("reading a response of `{upstream}`: nothing came for {idle:?}")
             }
             _ => format!("reading a response of `{upstream}`: the deadline passed"),
@@ -145,9 +149,15 @@ impl Received {
 }
 
 impl Terms {
+    /// Whether the whole call should be over.
+    fn is_late(&self) -> bool {
+        self.deadline
+            .is_some_and(|deadline| Instant::now() >= deadline)
+    }
+
     /// When the body has failed if nothing comes from now on.
     fn next_end(&self) -> Option<Instant> {
-        let idle = self.idle.and_then(|idle| Instant::now().checked_add(idle));
+        let idle = self.idle.map(|idle| later(Instant::now(), idle));
         match (idle, self.deadline) {
             (Some(idle), Some(deadline)) => Some(idle.min(deadline)),
             (idle, deadline) => idle.or(deadline),

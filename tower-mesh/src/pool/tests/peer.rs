@@ -302,17 +302,26 @@ pub(super) async fn exchange(
     want: Want,
     request: Request<Body>,
 ) -> Result<Answered, Error> {
+    let terms = crate::body::Terms {
+        upstream: "peer".into(),
+        idle: None,
+        deadline: None,
+        grpc: false,
+    };
+    exchange_under(endpoint, want, request, terms).await
+}
+
+pub(super) async fn exchange_under(
+    endpoint: &Arc<Endpoint>,
+    want: Want,
+    request: Request<Body>,
+    terms: crate::body::Terms,
+) -> Result<Answered, Error> {
     let mut load = endpoint.begin(tokio::time::Instant::now());
     let mut lease = endpoint.pool().checkout(want).await?;
     match lease.send(request).await {
         Ok(response) => {
             load.answered();
-            let terms = crate::body::Terms {
-                upstream: "peer".into(),
-                idle: None,
-                deadline: None,
-                grpc: false,
-            };
             Ok(response.map(|incoming| {
                 Body::received(crate::body::Received::new(incoming, lease, load, terms))
             }))

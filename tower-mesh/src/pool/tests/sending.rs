@@ -1,6 +1,6 @@
 //! What becomes of a request when a side lets go of it.
 
-use std::sync::atomic::Ordering;
+use std::{sync::atomic::Ordering, time::Duration};
 
 use bytes::Bytes;
 use http_body::Frame;
@@ -8,7 +8,7 @@ use http_body_util::BodyExt as _;
 
 use super::{
     super::*,
-    peer::{World, settle},
+    peer::{World, exchange_under, settle},
 };
 
 const BOTH: [Answer; 2] = [Answer::Http11, Answer::H2];
@@ -143,10 +143,10 @@ async fn under_goaway_churn_each_failure_says_that_it_may_go_again() {
             }
             let Err(error) = call.await else { break };
             let source = std::error::Error::source(&error).expect("a cause");
-            let lost = source
-                .downcast_ref()
-                .is_some_and(failure::is_connection_lost);
-            assert!(error.is_unsent() || lost, "round {round}: {error:?}");
+            let again = source.downcast_ref().is_some_and(|source| {
+                failure::is_refused(source) || failure::is_connection_lost(source)
+            });
+            assert!(error.is_unsent() || again, "round {round}: {error:?}");
         }
         ran += 1;
         assert_eq!(
@@ -154,5 +154,52 @@ async fn under_goaway_churn_each_failure_says_that_it_may_go_again() {
             ran,
             "none ran twice"
         );
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_response_that_never_pauses_ends_at_its_deadline_too() {
+    for grpc in [false, true] {
+        let world = World::new(Answer::H2);
+        let deadline = tokio::time::Instant::now() + Duration::from_secs(3);
+        let terms = crate::body::Terms {
+            upstream: "peer".into(),
+            idle: None,
+            deadline: Some(deadline),
+            grpc,
+        };
+        let request = http::Request::post("http://peer/stream")
+            .body(crate::Body::empty())
+            .expect("a request");
+        let mut body = exchange_under(&world.endpoint, Want::Any, request, terms)
+            .await
+            .expect("a head")
+            .into_body();
+        let frames = world.stream().await;
+        for _ in 0..5 {
+            let data = Frame::data(Bytes::from_static(b"more"));
+            frames.send(Ok(data)).expect("a server");
+        }
+        settle().await;
+        let end = loop {
+            tokio::time::sleep(Duration::from_secs(1)).await;
+            let frame = body.frame().await.expect("an end before the stream's own");
+            // What is there is read, so the body never has to wait.
+            let data = Frame::data(Bytes::from_static(b"more"));
+            let _gone = frames.send(Ok(data));
+            settle().await;
+            match frame {
+                Ok(frame) if frame.is_data() => {
+                    assert!(tokio::time::Instant::now() < deadline + Duration::from_secs(2));
+                }
+                end => break end,
+            }
+        };
+        match end {
+            Ok(frame) => assert_eq!(frame.trailers_ref().expect("trailers")["grpc-status"], "4"),
+            Err(error) => assert!(error.is_timeout() && !grpc, "{error:?}"),
+        }
+        settle().await;
+        assert!(frames.is_closed(), "the peer was told");
     }
 }
