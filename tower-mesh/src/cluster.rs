@@ -29,6 +29,7 @@ use crate::{
     endpoint::Endpoint,
     error::BoxError,
     resolve::{Instance, Resolution, Target},
+    time::later,
 };
 
 /// For how long instances that only their nodes speak against are used when there are no others.
@@ -178,7 +179,9 @@ impl Follower {
             (true, false) => Some(self.node_failing_since.unwrap_or(now)),
             _ => None,
         };
-        let grace_ends = self.node_failing_since.map(|since| since + self.grace);
+        let grace_ends = self
+            .node_failing_since
+            .map(|since| later(since, self.grace));
         let in_grace = grace_ends.is_some_and(|end| now < end);
         let used = if in_grace { failing_nodes } else { usable };
         let used = used.into_iter().filter_map(|instance| {

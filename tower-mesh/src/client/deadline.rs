@@ -11,6 +11,8 @@ use tokio::{
     time::{Instant, sleep, sleep_until},
 };
 
+use crate::time::later;
+
 /// A timeout for one request, in its extensions: set by the builder.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct RequestTimeout(pub(super) Duration);
@@ -32,9 +34,8 @@ impl Limit {
         grpc: Option<Duration>,
         client: Option<Duration>,
     ) -> Self {
-        let at = |limit| Instant::now().checked_add(limit);
         match (grpc, request.map(|timeout| timeout.0).or(client)) {
-            (Some(limit), _) => at(limit).map_or(Self::None, |at| Self::Call(limit, at)),
+            (Some(limit), _) => Self::Call(limit, later(Instant::now(), limit)),
             (None, Some(limit)) => Self::Head(limit),
             (None, None) => Self::None,
         }

@@ -24,6 +24,10 @@ impl Open for Nowhere {
 type Feed = tokio::sync::mpsc::UnboundedSender<Result<Vec<Instance>, BoxError>>;
 
 fn cluster() -> (Cluster, Feed) {
+    cluster_with(NODE_GRACE)
+}
+
+fn cluster_with(grace: Duration) -> (Cluster, Feed) {
     let (feed, items) = tokio::sync::mpsc::unbounded_channel();
     let resolution = futures_util::stream::unfold(items, async |mut items| {
         items.recv().await.map(|item| (item, items))
@@ -43,7 +47,7 @@ fn cluster() -> (Cluster, Feed) {
         "api".into(),
         target,
         Box::pin(resolution),
-        NODE_GRACE,
+        grace,
         make,
     );
     (cluster, feed)
@@ -210,4 +214,13 @@ async fn without_instances_the_error_says_so() {
         error.to_string(),
         "no endpoint of `api`: no instance of api in dc1 is known"
     );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_grace_without_an_end_never_ends() {
+    let (cluster, feed) = cluster_with(Duration::MAX);
+    let failing = Readiness::NodeFailing("critical".into());
+    feed.send(Ok(vec![instance("a", failing)])).expect("sent");
+    tokio::time::sleep(NODE_GRACE * 1000).await;
+    assert_eq!(used(&cluster), set(["a"]));
 }

@@ -17,6 +17,7 @@ use super::{
 use crate::{
     Error, ErrorKind,
     error::BoxError,
+    time::{FOREVER, later},
     upstream::{Context, ContextConfig},
 };
 
@@ -37,7 +38,7 @@ pub(super) async fn join(builder: MeshBuilder) -> Result<Mesh, Error> {
     let attempt = Attempt {
         consul: config.address().to_string(),
         within: builder.join_within,
-        deadline: Instant::now() + builder.join_within,
+        deadline: later(Instant::now(), builder.join_within),
         service,
     };
     let consul = Client::new(config).map_err(|error| attempt.failed(error))?;
@@ -118,7 +119,7 @@ impl Attempt {
         if let Some(source) = given {
             return Ok((source, "it was given by the program".to_owned()));
         }
-        let mut config = SelectConfig::default().within(self.within);
+        let mut config = SelectConfig::default().within(self.within.min(FOREVER));
         if let Some(spread) = rotation_spread {
             config = config.rotation_spread(spread);
         }

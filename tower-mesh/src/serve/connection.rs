@@ -18,7 +18,7 @@ use hyper::{
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use tokio::{
     io::{AsyncRead, AsyncWrite},
-    time::{Instant, Sleep, sleep_until},
+    time::{Instant, Sleep, sleep, sleep_until},
 };
 use tower_service::Service;
 
@@ -28,7 +28,7 @@ use super::{
     request::Requests,
     tether::{Tether, tether},
 };
-use crate::error::BoxError;
+use crate::{error::BoxError, time::later};
 
 /// What is asked of a connection that must end.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -65,7 +65,7 @@ impl Control {
                 Order::Drain { within } => {
                     self.draining = true;
                     if let Some(within) = within {
-                        self.tighten(Instant::now() + within);
+                        self.tighten(later(Instant::now(), within));
                     }
                 }
             }
@@ -110,7 +110,7 @@ pub(crate) async fn serve<I, S, B>(
 {
     let (io, mut tether) = tether(io);
     let settle = Protocol::settle(negotiated, io, limits.head_timeout);
-    let Some(settled) = until_cut(&mut control, settle).await else {
+    let Some(settled) = settled(&mut control, settle).await else {
         return;
     };
     let ended = match settled {
@@ -136,6 +136,30 @@ pub(crate) async fn serve<I, S, B>(
         }
     }
     upgraded(&mut tether, &mut control).await;
+}
+
+/// How long a connection that is drained may still take to say what it speaks: as long as a request
+/// that was on its way needs to arrive.
+const UNSETTLED: Duration = Duration::from_secs(1);
+
+/// `settling`, or `None` if the connection is to be cut first, or is drained and says nothing.
+async fn settled<F: Future>(control: &mut Control, settling: F) -> Option<F::Output> {
+    let mut settling = pin!(settling);
+    let mut last_call: Option<Pin<Box<Sleep>>> = None;
+    std::future::poll_fn(|cx| {
+        if control.poll_cut(cx).is_ready() {
+            return Poll::Ready(None);
+        }
+        if let Poll::Ready(settled) = settling.as_mut().poll(cx) {
+            return Poll::Ready(Some(settled));
+        }
+        if !control.draining {
+            return Poll::Pending;
+        }
+        let last_call = last_call.get_or_insert_with(|| Box::pin(sleep(UNSETTLED)));
+        last_call.as_mut().poll(cx).map(|()| None)
+    })
+    .await
 }
 
 /// Waits for the end of a stream that left hyper's hands. Nobody can ask it to finish, so an order

@@ -3,6 +3,8 @@ use std::time::Duration;
 use hyper::server::conn::{http1, http2};
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 
+use crate::time::FOREVER;
+
 /// What one HTTP connection may cost this server.
 ///
 /// The defaults are for callers that proved who they are: generous where a busy neighbour needs it,
@@ -48,7 +50,7 @@ impl Limits {
         let mut builder = http1::Builder::new();
         // Without a timer the timeout is silently off.
         builder.timer(TokioTimer::new());
-        builder.header_read_timeout(self.head_timeout);
+        builder.header_read_timeout(self.head_timeout.min(FOREVER));
         builder.max_header_size(self.max_head_size as usize);
         builder
     }
@@ -58,8 +60,8 @@ impl Limits {
         // holds a stream of it and is woken when that breaks.
         let mut builder = http2::Builder::new(TokioExecutor::new());
         builder.timer(TokioTimer::new());
-        builder.keep_alive_interval(self.keep_alive_interval);
-        builder.keep_alive_timeout(self.keep_alive_timeout);
+        builder.keep_alive_interval(self.keep_alive_interval.min(FOREVER));
+        builder.keep_alive_timeout(self.keep_alive_timeout.min(FOREVER));
         builder.max_header_list_size(self.max_head_size);
         builder.max_concurrent_streams(self.max_concurrent_streams);
         builder.max_pending_accept_reset_streams(self.max_pending_accept_reset_streams);

@@ -20,6 +20,7 @@ use futures_util::{
 use tokio::time::{Instant, sleep_until};
 
 use super::ServerHandle;
+use crate::time::later;
 
 /// How long telling the catalog may hold up the rest. A Consul that is away must not keep a process
 /// from ending; the instance's own check runs out then.
@@ -87,13 +88,13 @@ impl State {
             ),
             (S::Announcing { .. }, E::Told | E::Due) => (
                 S::Lingering {
-                    until: now + timing.grace,
+                    until: later(now, timing.grace),
                 },
                 None,
             ),
             (S::Lingering { .. }, E::Due) => (
                 S::Draining {
-                    until: now + timing.drain,
+                    until: later(now, timing.drain),
                 },
                 Some(A::Drain),
             ),

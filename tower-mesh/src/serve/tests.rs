@@ -71,6 +71,22 @@ where
     B: http_body::Body<Data = Bytes> + Send + 'static,
     B::Error: Into<BoxError>,
 {
+    serve_under(Limits::default(), app, authorize, negotiated)
+}
+
+fn serve_under<S, B>(
+    limits: Limits,
+    app: S,
+    authorize: impl Authorize,
+    negotiated: Option<Protocol>,
+) -> (DuplexStream, Served)
+where
+    S: Service<Request<Incoming>, Response = Response<B>> + Clone + Send + 'static,
+    S::Future: Send + 'static,
+    S::Error: Into<BoxError>,
+    B: http_body::Body<Data = Bytes> + Send + 'static,
+    B::Error: Into<BoxError>,
+{
     let (near, far) = tokio::io::duplex(64 * 1024);
     let (orders, inbox) = mpsc::unbounded_channel();
     let inbox = stream::unfold(inbox, |mut inbox: mpsc::UnboundedReceiver<Order>| async {
@@ -79,7 +95,7 @@ where
     let task = tokio::spawn(async move {
         let requests = Requests::new(app, Arc::new(authorize), web());
         let control = Control::new([inbox.boxed()]);
-        connection::serve(far, negotiated, requests, &Limits::default(), control).await;
+        connection::serve(far, negotiated, requests, &limits, control).await;
     });
     (near, Served { orders, task })
 }

@@ -215,3 +215,19 @@ async fn a_second_signal_does_not_wait() {
         [(1, "announced"), (2, "drains"), (2, "cut"), (2, "departed")]
     );
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_grace_or_drain_without_an_end_lasts_until_it_is_asked_again() {
+    let (now, never) = (Instant::now(), Duration::MAX);
+    let timing = Timing {
+        grace: never,
+        drain: never,
+    };
+    let mut state = State::Serving;
+    for event in [Event::Asked, Event::Told] {
+        state = state.on(event, now, timing).0;
+    }
+    assert!(state.due().expect("a time") > now + Duration::from_secs(1 << 29));
+    let (draining, _) = state.on(Event::Due, now, timing);
+    assert!(draining.due().expect("a time") > now + Duration::from_secs(1 << 29));
+}

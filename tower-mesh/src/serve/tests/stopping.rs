@@ -201,3 +201,67 @@ async fn h2_pings_keep_a_living_peer_and_let_a_dead_one_go() {
     served.ended().await;
     assert_eq!(began.elapsed().as_secs(), 30);
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_drain_soon_ends_a_connection_that_has_not_said_what_it_speaks() {
+    for negotiated in [None, Some(Protocol::Http1), Some(Protocol::H2)] {
+        for said in [&b""[..], b"PRI * HT"] {
+            if negotiated == Some(Protocol::Http1) && !said.is_empty() {
+                continue; // A request that has begun.
+            }
+            let (mut io, served) = serve_with(hello(), dangerously_allow_all(), negotiated);
+            io.write_all(said).await.expect("written");
+            tokio::time::sleep(Duration::from_secs(5)).await;
+            let began = Instant::now();
+            served.order(AT_LEISURE);
+            served.ended().await;
+            assert!(
+                began.elapsed() <= Duration::from_secs(1),
+                "{negotiated:?}, {said:?}: {:?}",
+                began.elapsed()
+            );
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_drain_without_an_end_waits_for_what_is_open() {
+    let (entered, release) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
+    let (io, served) = serve(held(Arc::clone(&entered), Arc::clone(&release)));
+    let call = async {
+        let mut client = h2(io).await;
+        text(client.send_request(get("/")).await.expect("a response")).await
+    };
+    let script = async {
+        entered.notified().await;
+        served.order(Order::Drain {
+            within: Some(Duration::MAX),
+        });
+        tokio::time::sleep(Duration::from_secs(100_000)).await;
+        release.notify_one();
+        served.ended().await;
+    };
+    let (answer, ()) = tokio::join!(call, script);
+    assert_eq!(answer, "finished");
+}
+
+#[tokio::test(start_paused = true)]
+async fn limits_without_an_end_are_no_limits() {
+    let limits = Limits {
+        head_timeout: Duration::MAX,
+        keep_alive_interval: Duration::MAX,
+        keep_alive_timeout: Duration::MAX,
+        ..Limits::default()
+    };
+    for negotiated in [None, Some(Protocol::Http1), Some(Protocol::H2)] {
+        let (io, served) =
+            serve_under(limits.clone(), hello(), dangerously_allow_all(), negotiated);
+        let answer = if negotiated == Some(Protocol::H2) {
+            h2(io).await.send_request(get("/")).await
+        } else {
+            h1(io).await.send_request(get("/")).await
+        };
+        assert_eq!(text(answer.expect("a response")).await, "hello");
+        served.ended().await;
+    }
+}
