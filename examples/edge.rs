@@ -1,5 +1,5 @@
-//! `edge`: where the world comes in. Plain HTTP outside on 127.0.0.1:8080, the mesh inside: it calls
-//! `orders` by name, and nobody in the mesh can call it.
+//! `edge`: where the world comes in. Plain HTTP outside on 127.0.0.1:8080 (or `EDGE_ADDR`), the mesh
+//! inside: it calls `orders` by name, and nobody in the mesh can call it.
 
 use axum::{
     Router,
@@ -46,8 +46,10 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
                 .route("/status", get(status))
                 .with_state(mesh.clone()),
         );
-    let listener = tokio::net::TcpListener::bind("127.0.0.1:8080").await?;
-    println!("try http://127.0.0.1:8080/buy/apples/2 and http://127.0.0.1:8080/status");
+    let address = std::env::var("EDGE_ADDR").unwrap_or_else(|_| "127.0.0.1:8080".into());
+    let listener = tokio::net::TcpListener::bind(&address).await?;
+    let address = listener.local_addr()?;
+    println!("try http://{address}/buy/apples/2 and http://{address}/status");
     axum::serve(listener, app).await?;
     Ok(())
 }

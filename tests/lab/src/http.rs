@@ -41,6 +41,12 @@ impl Http {
         Self { address, token }
     }
 
+    /// Calls to whatever else speaks plain HTTP there.
+    #[must_use]
+    pub fn at(address: SocketAddr) -> Self {
+        Self::new(address, None)
+    }
+
     /// `GET`, the path with its query: `/v1/health/connect/web?passing`.
     ///
     /// # Errors
