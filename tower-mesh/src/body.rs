@@ -13,7 +13,7 @@ use std::{
 use bytes::Bytes;
 use http_body::{Frame, SizeHint};
 
-pub(crate) use outgoing::Sent;
+pub(crate) use outgoing::{Sent, Turn, Upload};
 pub(crate) use received::{Received, Terms};
 
 use crate::error::{BoxError, Error};

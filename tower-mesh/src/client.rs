@@ -104,6 +104,10 @@ impl Client {
     /// The same client with another limit on how long the head of a response may take, from the end
     /// of the request's body; `None` for no limit. Default 15 s. Bodies of responses have no limit.
     ///
+    /// While a streaming body is under way, the same limit holds for finding the upstream, for each
+    /// try to connect, and for the peer's taking of each piece: an upload that goes on may take as
+    /// long as it likes, and one that the peer stops reading ends.
+    ///
     /// A [`RequestBuilder::timeout`] or a `grpc-timeout` of a request goes before it.
     #[must_use]
     pub fn timeout(mut self, timeout: impl Into<Option<Duration>>) -> Self {
@@ -114,6 +118,9 @@ impl Client {
     /// The same client with a limit on the pause between two pieces of a response body. Default
     /// none: a stream may be silent for as long as it likes, and a peer that died is found by h2
     /// pings within half a minute.
+    ///
+    /// It is also, in place of the [`timeout`](Self::timeout), how long the peer may take no piece of
+    /// a streaming request body before it answers.
     #[must_use]
     pub fn idle_timeout(mut self, timeout: impl Into<Option<Duration>>) -> Self {
         self.limits.idle = timeout.into();

@@ -1,17 +1,20 @@
 //! How long a call may take.
 
 use std::{
-    convert::Infallible,
-    sync::atomic::{AtomicU8, Ordering},
+    future::pending,
+    sync::{
+        Arc,
+        atomic::{AtomicU8, Ordering},
+    },
     time::Duration,
 };
 
-use tokio::{
-    sync::oneshot,
-    time::{Instant, sleep, sleep_until},
-};
+use tokio::time::{Instant, sleep, sleep_until};
 
-use crate::time::later;
+use crate::{
+    body::{Turn, Upload},
+    time::later,
+};
 
 /// A timeout for one request, in its extensions: set by the builder.
 #[derive(Clone, Copy, Debug)]
@@ -57,46 +60,125 @@ impl Limit {
         }
     }
 
-    /// Pends until the call is late. Arms a timer only when polled.
-    ///
-    /// `sent` resolves when a streaming request body has ended; `None` if it is made of bytes.
-    pub(super) async fn passed(self, sent: Option<oneshot::Receiver<Infallible>>, phase: &Phase) {
+    /// What the head of the response may take.
+    pub(super) fn of_head(self) -> Option<Duration> {
         match self {
-            Self::None => std::future::pending().await,
-            Self::Call(_, at) => sleep_until(at).await,
-            Self::Head(limit) => {
-                if let Some(mut sent) = sent {
-                    // A stream that nobody has begun to read is not the caller's doing.
-                    tokio::select! {
-                        _ = &mut sent => {}
-                        () = sleep(limit) => {
-                            if phase.get() != Phase::ANSWER {
-                                return;
-                            }
-                            let _ = sent.await;
-                        }
-                    }
-                }
-                sleep(limit).await;
+            Self::None | Self::Call(..) => None,
+            Self::Head(limit) => Some(limit),
+        }
+    }
+
+    /// Pends until the call is late, and says how. Arms a timer only when polled.
+    ///
+    /// `upload` tells of a streaming request body; `None` if it is made of bytes. While it lasts, each
+    /// wait before the answer may take as long as the head, and each piece `pause`.
+    pub(super) async fn passed(
+        self,
+        upload: Option<Upload>,
+        pause: Option<Duration>,
+        phase: &Phase,
+    ) -> Late {
+        let call = async {
+            match self {
+                Self::Call(_, at) => sleep_until(at).await,
+                Self::None | Self::Head(_) => pending().await,
             }
+        };
+        let head = async {
+            if let Some(Upload { turn, over }) = upload {
+                tokio::select! {
+                    biased;
+                    _over = over => {}
+                    late = stalled(&turn, self.of_head(), pause, phase) => return late,
+                }
+            }
+            match self {
+                Self::Head(limit) => sleep(limit).await,
+                Self::None | Self::Call(..) => pending().await,
+            }
+            Late::Answer
+        };
+        tokio::select! {
+            () = call => Late::Answer,
+            late = head => late,
         }
     }
 }
 
+/// What came too late.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Late {
+    /// What the call was waiting for: see [`Phase`].
+    Answer,
+    /// The peer's reading of the next piece of the request's body, which may take this long.
+    Reading(Duration),
+}
+
+/// Pends until somebody else than the caller has taken too long for one thing.
+async fn stalled(
+    turn: &Turn,
+    head: Option<Duration>,
+    pause: Option<Duration>,
+    phase: &Phase,
+) -> Late {
+    // Whose turn it is and what it is about change unseen between two looks.
+    let shortest = head.into_iter().chain(pause).min();
+    let shortest = shortest.unwrap_or(Duration::MAX).max(TICK);
+    loop {
+        let now = Instant::now();
+        let answering = phase.get() == Phase::ANSWER;
+        let mut look = later(now, shortest);
+        match (turn.since(), if answering { pause } else { head }) {
+            (Some(since), Some(limit)) => {
+                let end = later(since, limit);
+                if end <= now && answering {
+                    return Late::Reading(limit);
+                } else if end <= now {
+                    return Late::Answer;
+                }
+                look = look.min(end);
+            }
+            // Often enough to be late by a quarter at most.
+            (None, _) => look = later(now, (shortest / 4).max(TICK)),
+            (Some(_), None) => {}
+        }
+        sleep_until(look).await;
+    }
+}
+
+/// Timers are no finer.
+const TICK: Duration = Duration::from_millis(1);
+
 /// What a call is waiting for, for the message when it is late.
-#[derive(Debug, Default)]
-pub(super) struct Phase(AtomicU8);
+pub(super) struct Phase {
+    now: AtomicU8,
+    turn: Option<Arc<Turn>>,
+}
 
 impl Phase {
     pub(super) const RESOLVE: u8 = 0;
     pub(super) const CONNECT: u8 = 1;
     pub(super) const ANSWER: u8 = 2;
 
+    /// `upload` is the body whose limits begin anew with each phase.
+    pub(super) fn new(upload: Option<&Upload>) -> Self {
+        Self {
+            now: AtomicU8::new(Self::RESOLVE),
+            turn: upload.map(|upload| Arc::clone(&upload.turn)),
+        }
+    }
+
     pub(super) fn set(&self, phase: u8) {
-        self.0.store(phase, Ordering::Relaxed);
+        self.now.store(phase, Ordering::Relaxed);
+        if let Some(turn) = &self.turn {
+            turn.passes();
+        }
     }
 
     pub(super) fn get(&self) -> u8 {
-        self.0.load(Ordering::Relaxed)
+        self.now.load(Ordering::Relaxed)
     }
 }
+
+#[cfg(test)]
+mod tests;

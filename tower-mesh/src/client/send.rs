@@ -8,7 +8,7 @@ use tokio::time::Instant;
 
 use super::{
     Limits,
-    deadline::{Limit, Phase, RequestTimeout},
+    deadline::{Late, Limit, Phase, RequestTimeout},
     head,
     replay::{self, Fate},
 };
@@ -63,18 +63,18 @@ where
     let own = request.extensions_mut().remove::<RequestTimeout>();
     let limit = Limit::new(own, grpc_timeout, limits.timeout);
 
-    // Only a head limit has to know when a streaming body ends.
-    let streams = matches!(limit, Limit::Head(_)) && !request.body().is_end_stream();
-    let (sent, over) = if streams {
-        let (sent, over) = Sent::channel();
-        (Some(sent), Some(over))
+    // Only these limits have to know how far a streaming body is.
+    let pause = limits.idle.or(limit.of_head());
+    let (sent, upload) = if pause.is_some() && !request.body().is_end_stream() {
+        let (sent, upload) = Sent::channel();
+        (Some(sent), Some(upload))
     } else {
         (None, None)
     };
     let call = Call {
         upstream,
         want,
-        phase: &Phase::default(),
+        phase: &Phase::new(upload.as_ref()),
         terms: || Terms {
             upstream: Arc::clone(upstream.name()),
             idle: limits.idle,
@@ -86,7 +86,7 @@ where
     tokio::select! {
         biased;
         result = call.run(request) => result,
-        () = limit.passed(over, call.phase) => Err(call.late(limit)),
+        late = limit.passed(upload, pause, call.phase) => Err(call.late(late, limit)),
     }
 }
 
@@ -204,7 +204,14 @@ impl<T: Fn() -> Terms> Call<'_, T> {
         }
     }
 
-    fn late(&self, limit: Limit) -> Error {
+    fn late(&self, late: Late, limit: Limit) -> Error {
+        if let Late::Reading(pause) = late {
+            let context = format!(
+                "calling `{}`: nothing of the request's body was taken for {pause:?}",
+                self.upstream.name()
+            );
+            return Error::new(ErrorKind::Timeout, context);
+        }
         let granted = limit.granted();
         let what = match self.phase.get() {
             Phase::RESOLVE => return self.upstream.unknown(granted),

@@ -210,8 +210,29 @@ async fn a_part_that_is_not_valid_is_an_error_of_sending() {
         error.to_string(),
         "making a request to `api`: a header name is not valid"
     );
-    let error = client.get("a b").send().await.expect_err("no path");
+    let error = client.get("/a b").send().await.expect_err("no path");
     assert_eq!(error.kind(), ErrorKind::Config);
+}
+
+#[tokio::test]
+async fn a_path_that_would_be_read_as_a_host_is_refused() {
+    let (_world, client) = client(BOTH).await;
+    for path in [
+        "version",
+        "version?a=1",
+        "api/version",
+        "https://api/version",
+    ] {
+        let error = client.get(path).send().await.expect_err("no path");
+        assert_eq!(error.kind(), ErrorKind::Config, "{path}");
+        assert_eq!(
+            error.to_string(),
+            format!("making a request to `api`: the path `{path}` does not begin with `/`")
+        );
+    }
+    for path in ["", "/version"] {
+        client.get(path).send().await.expect("a response");
+    }
 }
 
 #[tokio::test]
@@ -307,6 +328,51 @@ async fn the_limit_on_the_head_counts_from_the_end_of_the_body() {
             .to_bytes(),
         "xxxxxx"
     );
+}
+
+#[tokio::test]
+async fn an_upload_that_the_peer_does_not_read_ends() {
+    for alpn in [BOTH, HTTP11] {
+        let (_world, client) = client(alpn).await;
+        let client = client.timeout(Duration::from_millis(100));
+        let pieces = stream::repeat_with(|| {
+            Ok::<_, Infallible>(http_body::Frame::data(Bytes::from(vec![0; 1 << 16])))
+        });
+        let request = client
+            .post("/never")
+            .body(Body::new(StreamBody::new(pieces)));
+        let error = request.send().await.expect_err("nobody reads");
+        assert_eq!(error.kind(), ErrorKind::Timeout);
+        assert_eq!(
+            error.to_string(),
+            "calling `api`: nothing of the request's body was taken for 100ms"
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_response_is_sent_on_as_the_body_of_a_request() {
+    for alpn in [BOTH, HTTP11] {
+        let (_world, client) = client(alpn).await;
+        let part = client.get("/big").send().await.expect("a response");
+        let whole = client
+            .post("/echo")
+            .body(part.into_inner().into_body())
+            .send()
+            .await
+            .expect("a response");
+        assert_eq!(whole.bytes().await.expect("a body").len(), 1 << 20);
+
+        // As of any stream, its end is where the limit on the head counts from.
+        let never_ends = client.get("/silent").send().await.expect("a response");
+        let limit = Duration::from_millis(50);
+        let answer = client
+            .post("/echo")
+            .body(never_ends.into_inner().into_body())
+            .timeout(limit)
+            .send();
+        assert!(tokio::time::timeout(limit * 5, answer).await.is_err());
+    }
 }
 
 #[tokio::test]
