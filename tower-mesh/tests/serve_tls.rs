@@ -372,6 +372,28 @@ async fn a_cut_server_ends_at_once() {
 }
 
 #[tokio::test]
+async fn a_cut_server_waits_for_no_handshake() {
+    let world = World::new(dangerously_allow_all(), whoami()).await;
+    let mut silent = tokio::net::TcpStream::connect(world.addr)
+        .await
+        .expect("a connection");
+    // Another one, so that the first has been accepted for certain.
+    let mut client = world.h1().await;
+    text(client.send_request(request("/")).await.expect("a response")).await;
+
+    world.server.cut();
+
+    // A handshake may take five.
+    tokio::time::timeout(Duration::from_secs(2), world.served)
+        .await
+        .expect("it ends at once")
+        .expect("no panic");
+    let mut nothing = [0; 1];
+    let read = tokio::io::AsyncReadExt::read(&mut silent, &mut nothing).await;
+    assert!(matches!(read, Ok(0) | Err(_)), "closed");
+}
+
+#[tokio::test]
 async fn dropping_the_server_closes_everything() {
     let world = World::new(dangerously_allow_all(), whoami()).await;
     let mut client = world.h1().await;
