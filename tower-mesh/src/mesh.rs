@@ -21,7 +21,7 @@ use bytes::Bytes;
 use consul_api::Client as Consul;
 use consul_connect::{Intentions, Layer, ServiceName, registration::Health};
 use futures_core::Stream;
-use futures_util::{FutureExt as _, stream};
+use futures_util::{FutureExt as _, StreamExt as _, stream};
 use http::{Request, Response};
 use http_body::Body;
 use hyper::body::Incoming;
@@ -53,8 +53,15 @@ use inner::Inner;
 /// every server leave. In both cases in this order: the check turns critical; for a grace (5 s) the
 /// server goes on accepting, because callers do not know yet; it stops accepting and finishes what
 /// is open (HTTP/1.1 closes after the response, h2 sends GOAWAY) up to a deadline (10 s), after
-/// which it cuts the rest; the instance is deregistered. A second signal cuts at once. Dropping the
-/// future of a server instead is a crash: callers learn of it when the check's time is up.
+/// which it cuts the rest; the instance is deregistered. A second signal cuts at once, and so does a
+/// second call of `shutdown`; one of each is one wish. Dropping the future of a server instead is a
+/// crash: callers learn of it when the check's time is up.
+///
+/// Readiness goes first: from the signal or the call on, [`status`](Self::status) says that the
+/// process leaves, [`ready`](Self::ready) fails, and no further server is taken in. A server that ends
+/// by the future of [`serve_with_shutdown`](Self::serve_with_shutdown) leaves alone: the process is
+/// ready as long as another of its servers stays, on its way out with the last of them, and may serve
+/// again. A signal ends only the servers of `serve`; `shutdown` ends the others.
 ///
 /// What was called before goes on: a [`Client`] outlives its `Mesh`.
 #[derive(Clone)]
@@ -110,6 +117,7 @@ impl Mesh {
         let signals = signals::asks().map_err(|error| {
             Error::with_source(ErrorKind::Listen, "listening for signals", error)
         })?;
+        let signals = signals.inspect(|()| self.0.signal());
         self.run(tcp, app, signals).await
     }
 
@@ -196,7 +204,7 @@ impl Mesh {
         let entry = me.enter(local_addr)?;
         let (timing, asks) = (me.timing(&entry), me.asks());
         let task = tokio::spawn(async move {
-            conduct(acceptor.run(), handle, entry.presence(), timing, asks).await;
+            conduct(acceptor.run(), handle, &entry, timing, asks).await;
         });
         Ok(tcp::Listener::new(
             accepted,
@@ -257,7 +265,7 @@ impl Mesh {
         self.0.health.clone()
     }
 
-    /// Waits until a server of this process runs and every running one is in the catalog.
+    /// Waits until a server of this process runs and every one that stays is in the catalog.
     ///
     /// A process that only calls is ready when it has joined, and must not wait here: no server of
     /// it ever runs.
@@ -265,16 +273,16 @@ impl Mesh {
     /// # Errors
     ///
     /// [`ErrorKind::Denied`] if Consul refuses to take an instance in;
-    /// [`ErrorKind::Shutdown`] if the mesh is left meanwhile.
+    /// [`ErrorKind::Shutdown`] if the mesh is left meanwhile, or was before, or the last of the
+    /// running servers leaves.
     ///
     /// # Cancel safety
     ///
     /// Safe.
     pub async fn ready(&self) -> Result<(), Error> {
-        let mut leaving = self.0.leaving.subscribe();
         let registered = async {
             self.0.roster.inhabited().await;
-            for presence in self.0.roster.all() {
+            for presence in self.0.roster.staying() {
                 presence.registered().await.map_err(|error| {
                     let context = format!("registering `{}`", self.0.service);
                     Error::with_source(ErrorKind::Denied, context, error)
@@ -283,8 +291,9 @@ impl Mesh {
             Ok(())
         };
         tokio::select! {
+            biased;
+            () = self.0.leaves() => Err(self.0.left()),
             registered = registered => registered,
-            _ = leaving.wait_for(|asked| *asked > 0) => Err(self.0.left()),
         }
     }
 
@@ -307,7 +316,7 @@ impl Mesh {
                 .filter_map(|one| one.status())
                 .collect(),
             upstreams: me.context.status(),
-            leaving: *me.leaving.borrow() > 0,
+            leaving: me.is_leaving(),
         }
     }
 
@@ -321,7 +330,7 @@ impl Mesh {
     ///
     /// The wish stays when the future is dropped; the servers leave as their own futures are polled.
     pub async fn shutdown(&self) {
-        self.0.leaving.send_modify(|asked| *asked += 1);
+        self.0.ask();
         self.0.roster.empty().await;
         if let Some(intentions) = &self.0.intentions {
             intentions.shutdown().await;
@@ -363,7 +372,6 @@ impl Mesh {
         }
         let server = builder.from_tcp(tcp)?;
         let (entry, handle) = (me.enter(server.local_addr())?, server.handle());
-        let asks = stream::select(asks, me.asks());
         // Beside the server and for as long: what it finds out is only for the log.
         let advice = me.advise().then(|()| std::future::pending());
         let served = async {
@@ -372,7 +380,7 @@ impl Mesh {
                 () = advice => {}
             }
         };
-        conduct(served, handle, entry.presence(), me.timing(&entry), asks).await;
+        conduct(served, handle, &entry, me.timing(&entry), me.wishes(asks)).await;
         Ok(())
     }
 }

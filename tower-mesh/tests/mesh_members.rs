@@ -199,6 +199,98 @@ async fn serves_until_its_own_signal_and_on_several_sockets() {
 }
 
 #[tokio::test]
+async fn readiness_goes_with_the_last_server_that_is_told_to_leave() {
+    let consul = ConsulDev::start().await.expect("a Consul");
+    let api = joined(&consul, "api").await;
+    let serve = |stopped: tokio::sync::oneshot::Receiver<()>| {
+        let server = api.clone();
+        tokio::spawn(async move {
+            let stopped = async { stopped.await.unwrap_or_default() };
+            server
+                .serve_with_shutdown("127.0.0.1:0", hello(), stopped)
+                .await
+        })
+    };
+    let (stop_one, one) = tokio::sync::oneshot::channel();
+    let (stop_two, two) = tokio::sync::oneshot::channel();
+    let (one, two) = (serve(one), serve(two));
+    eventually("both servers", async || {
+        (consul.service_ids().len() == 2).then_some(())
+    })
+    .await;
+
+    stop_one.send(()).expect("it serves");
+    one.await.expect("no panic").expect("an orderly end");
+    assert!(api.status().is_ready(), "{}", api.status());
+    api.ready().await.expect("the other stays");
+
+    stop_two.send(()).expect("it serves");
+    eventually("not ready", async || {
+        (!api.status().is_ready()).then_some(())
+    })
+    .await;
+    assert!(api.status().leaving && !two.is_finished(), "before its end");
+    let error = api.ready().await.expect_err("on its way out");
+    assert_eq!(error.kind(), ErrorKind::Shutdown);
+    two.await.expect("no panic").expect("an orderly end");
+    assert!(api.status().leaving, "it does not become ready by ending");
+
+    let _again = serving(&api, hello()).await;
+    assert!(api.status().is_ready(), "{}", api.status());
+}
+
+#[tokio::test]
+async fn the_end_of_one_server_and_of_all_is_one_wish() {
+    let consul = ConsulDev::start().await.expect("a Consul");
+    let (api, web) = (joined(&consul, "api").await, joined(&consul, "web").await);
+    let (entered, mut called) = tokio::sync::mpsc::unbounded_channel();
+    let slow = get(async move || {
+        entered.send(()).expect("the test waits");
+        tokio::time::sleep(Duration::from_millis(600)).await;
+        "done"
+    });
+    let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
+    let server = api.clone();
+    let served = tokio::spawn(async move {
+        let stopped = async { stopped.await.unwrap_or_default() };
+        let app = Router::new().route("/", slow);
+        server
+            .serve_with_shutdown("127.0.0.1:0", app, stopped)
+            .await
+    });
+    api.ready().await.expect("ready");
+    let client = web.client("api");
+    let call = tokio::spawn(async move { client.get("/").send().await?.text().await });
+    called.recv().await.expect("a request");
+
+    stop.send(()).expect("it serves");
+    eventually("leaving", async || api.status().leaving.then_some(())).await;
+    api.shutdown().await;
+
+    assert_eq!(call.await.expect("no panic").expect("not cut"), "done");
+    served.await.expect("no panic").expect("an orderly end");
+}
+
+#[tokio::test]
+async fn durations_without_an_end_are_taken() {
+    let consul = ConsulDev::start().await.expect("a Consul");
+    let never = Duration::MAX;
+    let api = member(&consul, "api")
+        .join_deadline(never)
+        .node_grace(never)
+        .drain_deadline(never)
+        .join()
+        .await
+        .expect("joined");
+    let served = serving(&api, hello()).await;
+    let client = api.client("api").timeout(never).idle_timeout(never);
+    assert_eq!(status_of(&client).await, Some(200));
+    drop(client);
+    api.shutdown().await;
+    served.await.expect("no panic").expect("an orderly end");
+}
+
+#[tokio::test]
 async fn the_applications_health_takes_an_instance_out() {
     let consul = ConsulDev::start().await.expect("a Consul");
     let (api, web) = (joined(&consul, "api").await, joined(&consul, "web").await);

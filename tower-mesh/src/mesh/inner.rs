@@ -7,7 +7,7 @@ use consul_connect::{
     Intentions, Registration, RegistrationConfig, ServiceName, registration::Health,
 };
 use futures_core::Stream;
-use futures_util::stream;
+use futures_util::{StreamExt as _, stream};
 use tokio::sync::watch;
 
 use super::{
@@ -33,10 +33,24 @@ pub(super) struct Inner {
     pub(super) advertise: Option<Advertise>,
     pub(super) serving: Serving,
     pub(super) roster: Arc<Roster>,
-    /// How often somebody has asked this process to leave.
-    pub(super) leaving: watch::Sender<u32>,
+    pub(super) leaving: watch::Sender<Leaving>,
     #[cfg(feature = "dev")]
     pub(super) dev: Option<Arc<consul_dev::ConsulDev>>,
+}
+
+/// What was said about this process's end.
+#[derive(Debug, Default)]
+pub(super) struct Leaving {
+    /// How often somebody has asked all servers to leave.
+    asked: u32,
+    /// Whether a signal asked the process to end.
+    signalled: bool,
+}
+
+impl Leaving {
+    fn is_final(&self) -> bool {
+        self.asked > 0 || self.signalled
+    }
 }
 
 impl Inner {
@@ -73,7 +87,7 @@ impl Inner {
 
     /// Puts a server that listens on `bound` into the catalog.
     pub(super) fn enter(&self, bound: SocketAddr) -> Result<Entry, Error> {
-        if *self.leaving.borrow() > 0 {
+        if self.leaving.borrow().is_final() {
             return Err(self.left());
         }
         if self.environment.is_anonymous_pod(bound) && self.advertise.is_none() {
@@ -160,12 +174,56 @@ impl Inner {
         }
     }
 
-    /// Each time somebody asks this process to leave.
+    /// Asks every server to leave.
+    pub(super) fn ask(&self) {
+        self.leaving.send_modify(|leaving| leaving.asked += 1);
+    }
+
+    /// Notes that the process was asked to end. Who handles the signal leaves by itself; the others
+    /// were promised to hear of none.
+    pub(super) fn signal(&self) {
+        self.leaving.send_modify(|leaving| leaving.signalled = true);
+    }
+
+    /// Whether this process is on its way out of the mesh, or has gone it.
+    pub(super) fn is_leaving(&self) -> bool {
+        self.leaving.borrow().is_final() || self.roster.is_left()
+    }
+
+    /// Waits until this process, or all that runs of it, is on its way out.
+    pub(super) async fn leaves(&self) {
+        let mut leaving = self.leaving.subscribe();
+        tokio::select! {
+            // The sender is `self`, so the channel cannot close.
+            _ = leaving.wait_for(Leaving::is_final) => {}
+            () = self.roster.leaving() => {}
+        }
+    }
+
+    /// Each wish that a server leave: `own`, or one of all servers. A wish that comes by both ways is
+    /// one wish; only who asks twice means now.
+    pub(super) fn wishes(
+        &self,
+        own: impl Stream<Item = ()> + Send,
+    ) -> impl Stream<Item = ()> + Send {
+        let own = own.map(|()| 0);
+        let all = self.asks().map(|()| 1);
+        let mut asked = [false; 2];
+        stream::select(own, all)
+            .filter(move |way: &usize| {
+                let first = asked == [false; 2];
+                let again = std::mem::replace(&mut asked[*way], true);
+                std::future::ready(first || again)
+            })
+            .map(drop)
+    }
+
+    /// Each time somebody asks all servers to leave.
     pub(super) fn asks(&self) -> impl Stream<Item = ()> + Send + use<> {
         stream::unfold(
             (self.leaving.subscribe(), 0),
             |(mut leaving, seen)| async move {
-                let asked = *leaving.wait_for(|asked| *asked > seen).await.ok()?;
+                let asked = leaving.wait_for(|now| now.asked > seen).await.ok()?.asked;
                 Some(((), (leaving, asked)))
             },
         )

@@ -76,7 +76,7 @@ pub(super) async fn join(builder: MeshBuilder) -> Result<Mesh, Error> {
         advertise,
         serving: builder.serving,
         roster: Arc::new(Roster::default()),
-        leaving: tokio::sync::watch::Sender::new(0),
+        leaving: tokio::sync::watch::Sender::default(),
         #[cfg(feature = "dev")]
         dev: builder.dev,
     })))

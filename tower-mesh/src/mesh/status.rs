@@ -33,7 +33,8 @@ pub struct Status {
     pub registrations: Vec<RegistrationStatus>,
     /// The services it calls.
     pub upstreams: Vec<UpstreamStatus>,
-    /// Whether it is on its way out.
+    /// Whether it is on its way out: asked by a signal or
+    /// [`Mesh::shutdown`](crate::Mesh::shutdown), or the last of its servers leaves or has left.
     pub leaving: bool,
 }
 
@@ -46,7 +47,10 @@ impl Status {
         let present = |registration: &RegistrationStatus| {
             matches!(
                 registration.state,
-                RegistrationState::Registered | RegistrationState::External
+                // One that left while others stay is taken out.
+                RegistrationState::Registered
+                    | RegistrationState::External
+                    | RegistrationState::Deregistered
             )
         };
         !self.leaving

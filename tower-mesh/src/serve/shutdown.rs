@@ -131,6 +131,9 @@ impl State {
 
 /// What leaving means outside the server.
 pub(crate) trait Place: Sync {
+    /// Notes that this instance leaves, before anybody is told.
+    fn leave(&self);
+
     /// Says that this instance leaves. May be dropped before it ends.
     fn announce(&self) -> impl Future<Output = ()> + Send;
 
@@ -173,6 +176,9 @@ pub(crate) async fn conduct(
             Some(()) = asks.next() => Event::Asked,
         };
         let (next, action) = state.on(event, Instant::now(), timing);
+        if state == State::Serving && next != state {
+            place.leave();
+        }
         if next != state {
             tracing::debug!(from = ?state, to = ?next, "leaving the mesh");
         }

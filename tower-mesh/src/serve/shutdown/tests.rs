@@ -103,6 +103,8 @@ struct Diary {
     began: Instant,
     entries: Mutex<Vec<(u64, &'static str)>>,
     answers: bool,
+    /// What was in it when leaving began.
+    left: std::sync::OnceLock<Vec<(u64, &'static str)>>,
 }
 
 impl Diary {
@@ -111,6 +113,7 @@ impl Diary {
             began: Instant::now(),
             entries: Mutex::default(),
             answers,
+            left: std::sync::OnceLock::new(),
         }
     }
 
@@ -128,6 +131,10 @@ impl Diary {
 }
 
 impl Place for Diary {
+    fn leave(&self) {
+        self.left.set(self.read()).expect("it leaves once");
+    }
+
     async fn announce(&self) {
         self.write("announced");
         if !self.answers {
@@ -162,6 +169,7 @@ async fn conducted(
     let asks = stream::iter(asks).then(|at| sleep_until(began + Duration::from_secs(*at)));
     let server = server(handle.clone(), &diary, after);
     conduct(server, handle, &diary, TIMING, asks).await;
+    assert_eq!(diary.left.get(), Some(&vec![]), "readiness goes first");
     diary.read()
 }
 
