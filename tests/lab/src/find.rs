@@ -30,6 +30,8 @@ pub enum Origin {
     Path,
     /// Built by `setup` and kept in the user's cache directory.
     Built,
+    /// Unpacked by `setup` from a package of this kind, without installing it, and kept in the user's cache directory.
+    Unpacked(&'static str),
 }
 
 impl fmt::Display for Origin {
@@ -38,6 +40,7 @@ impl fmt::Display for Origin {
             Self::Variable(name) => f.write_str(name),
             Self::Path => f.write_str("PATH"),
             Self::Built => f.write_str("built by setup"),
+            Self::Unpacked(kind) => write!(f, "unpacked by setup from its {kind}"),
         }
     }
 }

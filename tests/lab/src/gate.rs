@@ -7,7 +7,7 @@ use std::{
     sync::{Mutex, PoisonError},
 };
 
-use crate::{Consul, Found, Missing, Version, find_consul};
+use crate::{Component, Consul, Found, Missing, Version, find_component, find_consul};
 
 /// Consul for a test, or `None` when the test cannot run here and should return.
 ///
@@ -17,19 +17,42 @@ use crate::{Consul, Found, Missing, Version, find_consul};
 /// When it is missing and `MESH_LAB=required`: a machine that must run the real tests must not pass by skipping them.
 #[must_use]
 pub fn consul(version: Version) -> Option<Consul> {
-    match look_up(version) {
+    match look_up(Wanted::Consul(version)) {
         Ok(found) => Some(Consul::new(found)),
         Err(missing) => skip(&missing),
     }
 }
 
+/// A component for a test, or `None` when the test cannot run here and should return; as with [`consul`].
+///
+/// # Panics
+/// When it is missing and `MESH_LAB=required`.
+#[must_use]
+pub fn component(component: Component) -> Option<Found> {
+    look_up(Wanted::Component(component)).map_or_else(|missing| skip(&missing), Some)
+}
+
+/// The whole `consul` program: its client commands are used with agents of both versions, for the oldest has none.
+pub(crate) fn consul_commands() -> Option<Found> {
+    look_up(Wanted::Consul(Version::Newest)).map_or_else(|missing| skip(&missing), Some)
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+enum Wanted {
+    Consul(Version),
+    Component(Component),
+}
+
 /// Once per process: each look asks a program for its version.
-fn look_up(version: Version) -> Result<Found, Missing> {
-    static SEEN: Mutex<Option<HashMap<Version, Result<Found, Missing>>>> = Mutex::new(None);
+fn look_up(wanted: Wanted) -> Result<Found, Missing> {
+    static SEEN: Mutex<Option<HashMap<Wanted, Result<Found, Missing>>>> = Mutex::new(None);
     let mut seen = SEEN.lock().unwrap_or_else(PoisonError::into_inner);
     seen.get_or_insert_default()
-        .entry(version)
-        .or_insert_with(|| find_consul(version))
+        .entry(wanted)
+        .or_insert_with(|| match wanted {
+            Wanted::Consul(version) => find_consul(version),
+            Wanted::Component(component) => find_component(component),
+        })
         .clone()
 }
 

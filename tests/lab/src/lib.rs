@@ -26,6 +26,7 @@
 //! the test instead of skipping it; with `MESH_LAB_KEEP=1` data directories are left behind.
 
 mod cache;
+mod component;
 mod consul;
 mod error;
 mod find;
@@ -37,11 +38,12 @@ mod program;
 mod setup;
 mod version;
 
+pub use component::{Component, find_component};
 pub use consul::{Agent, Consul, DefaultPolicy, OwnCa};
 pub use error::Error;
 pub use find::{Found, Missing, Origin, find_consul};
-pub use gate::consul;
+pub use gate::{component, consul};
 pub use http::{Http, Reply};
 pub use program::Program;
-pub use setup::build_consul;
+pub use setup::{build_consul, provide};
 pub use version::Version;

@@ -4,12 +4,15 @@ use std::process::ExitCode;
 
 use tokio::signal::unix::{SignalKind, signal};
 
-use mesh_lab::{Consul, DefaultPolicy, Error, Version, build_consul, find_consul};
+use mesh_lab::{
+    Component, Consul, DefaultPolicy, Error, Found, Version, build_consul, find_component,
+    find_consul, provide,
+};
 
 const USAGE: &str = "\
 usage: mesh-lab <command>
 
-  setup                 build what is missing into the user's cache directory
+  setup                 build or fetch what is missing into the user's cache directory
   versions              say what was found and how, and what is missing
   consul [options]      run a real Consul until interrupted, and print how to reach it
       --oldest          the oldest supported release instead of the newest
@@ -21,7 +24,10 @@ fn main() -> ExitCode {
     let arguments: Vec<_> = std::env::args().skip(1).collect();
     let arguments: Vec<_> = arguments.iter().map(String::as_str).collect();
     let done = match arguments.as_slice() {
-        ["setup"] => setup(),
+        ["setup"] => match setup() {
+            true => Ok(()),
+            false => return ExitCode::FAILURE, // each reason has been said
+        },
         ["versions"] => {
             versions();
             Ok(())
@@ -46,37 +52,69 @@ fn usage() -> ExitCode {
     ExitCode::from(2)
 }
 
-fn setup() -> Result<(), Error> {
-    for version in Version::ALL {
-        let found = match find_consul(version) {
-            Ok(found) => found,
-            Err(missing) if std::env::var_os(version.variable()).is_some() => {
-                return Err(missing.into());
+/// Everything is tried, so that one run says all that is missing.
+fn setup() -> bool {
+    let mut complete = true;
+    for (name, made) in Version::ALL
+        .into_iter()
+        .map(|version| (format!("Consul ({version})"), consul(version)))
+        .chain(
+            Component::ALL
+                .into_iter()
+                .map(|component| (component.name().to_owned(), other(component))),
+        )
+    {
+        match made {
+            Ok(found) => show(&name, &found),
+            Err(error) => {
+                complete = false;
+                eprintln!("mesh-lab: {error:?}");
             }
-            Err(_not_there) => {
-                build_consul(version)?;
-                find_consul(version)?
-            }
-        };
-        println!(
-            "Consul ({version}): {}, {} ({})",
-            found.version,
-            found.path.display(),
-            found.origin
-        );
+        }
     }
-    Ok(())
+    complete
+}
+
+fn consul(version: Version) -> Result<Found, Error> {
+    match find_consul(version) {
+        Err(_not_there) if std::env::var_os(version.variable()).is_none() => {
+            build_consul(version)?;
+            Ok(find_consul(version)?)
+        }
+        found => Ok(found?),
+    }
+}
+
+fn other(component: Component) -> Result<Found, Error> {
+    match find_component(component) {
+        Err(_not_there) if std::env::var_os(component.variable()).is_none() => {
+            provide(component)?;
+            Ok(find_component(component)?)
+        }
+        found => Ok(found?),
+    }
+}
+
+fn show(name: &str, found: &Found) {
+    let Found {
+        path,
+        version,
+        origin,
+        ..
+    } = found;
+    println!("{name}: {version}, {} ({origin})", path.display());
 }
 
 fn versions() {
     for version in Version::ALL {
         match find_consul(version) {
-            Ok(found) => println!(
-                "Consul ({version}): {}, {} ({})",
-                found.version,
-                found.path.display(),
-                found.origin
-            ),
+            Ok(found) => show(&format!("Consul ({version})"), &found),
+            Err(missing) => println!("{missing}"),
+        }
+    }
+    for component in Component::ALL {
+        match find_component(component) {
+            Ok(found) => show(component.name(), &found),
             Err(missing) => println!("{missing}"),
         }
     }
