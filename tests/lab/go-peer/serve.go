@@ -17,12 +17,14 @@ import (
 func serve(arguments []string) error {
 	m := newMember("serve")
 	listen := m.flags.String("listen", "127.0.0.1:0", "where it listens")
-	alpn := m.flags.String("alpn", "", "what is offered by ALPN, separated by commas, in place of the SDK's default")
+	alpn := m.flags.String("alpn", "", "what is offered by ALPN, separated by commas, or none, in place of the SDK's default")
 	if err := m.parse(arguments, "http", "tcp"); err != nil {
 		return err
 	}
 	var protocols []string
-	if *alpn != "" {
+	if *alpn == "none" {
+		protocols = []string{}
+	} else if *alpn != "" {
 		protocols = strings.Split(*alpn, ",")
 	}
 	if err := m.join(protocols); err != nil {

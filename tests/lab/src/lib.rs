@@ -21,28 +21,38 @@
 //! # }
 //! ```
 //!
+//! Beside Consul there are the peers nobody here wrote: [`envoy`] sidecars, members on Consul's Go SDK ([`go_peer`]) and
+//! Consul's own small proxy ([`connect_proxy`]).
+//!
 //! `cargo run -p mesh-lab -- setup` makes everything available, `-- versions` says what is there,
 //! and `-- consul` starts one real agent by hand. With `MESH_LAB=required` a missing component fails
 //! the test instead of skipping it; with `MESH_LAB_KEEP=1` data directories are left behind.
 
 mod cache;
 mod component;
+mod connect_proxy;
 mod consul;
+mod envoy;
 mod error;
 mod find;
 mod gate;
+mod go_peer;
 mod http;
 mod ports;
 mod process;
 mod program;
+mod running;
 mod setup;
 mod version;
 
 pub use component::{Component, find_component};
+pub use connect_proxy::{ConnectProxy, RunningProxy, connect_proxy};
 pub use consul::{Agent, Consul, DefaultPolicy, OwnCa};
+pub use envoy::{Envoy, Sidecar, SidecarBuilder, envoy};
 pub use error::Error;
 pub use find::{Found, Missing, Origin, find_consul};
 pub use gate::{component, consul};
+pub use go_peer::{Dial, Dialler, Fate, GoLoad, GoPeer, GoServer, Serve, go_peer};
 pub use http::{Http, Reply};
 pub use program::Program;
 pub use setup::{build_consul, provide};

@@ -1,4 +1,4 @@
-//! Ports for one agent, kept for its whole life, so that it can come back on them.
+//! Ports for one program, kept for its whole life, so that it can come back on them.
 
 use std::{
     net::{Ipv4Addr, TcpListener, UdpSocket},
@@ -11,10 +11,10 @@ use crate::{
 };
 
 /// Below the range from which common systems take the local ports of outgoing connections and of listeners on port 0:
-/// nobody gets one of ours by chance while its agent is down.
+/// nobody gets one of ours by chance while its program is down.
 const RANGE: Range<u16> = 20_000..32_000;
 
-/// Each agent has this many neighbouring ports, see the accessors of [`Ports`].
+/// Each program has this many neighbouring ports; for an agent's see the accessors of [`Ports`].
 const BLOCK: u16 = 8;
 
 /// A block of ports nobody else in the lab uses, in this process or another of the same user, until dropped.
@@ -46,6 +46,15 @@ impl Ports {
             "finding {BLOCK} free neighbouring ports between {} and {}",
             RANGE.start, RANGE.end
         )))
+    }
+
+    /// How many ports there are for something else than an agent: [`at`](Self::at) takes less than this.
+    pub(crate) const COUNT: u16 = BLOCK;
+
+    /// Any of them by its place.
+    pub(crate) fn at(&self, place: u16) -> u16 {
+        debug_assert!(place < BLOCK, "a block has {BLOCK} ports");
+        self.base + place
     }
 
     pub(crate) fn http(&self) -> u16 {

@@ -6,7 +6,7 @@ use std::{
     io,
     os::unix::process::CommandExt as _,
     path::{Path, PathBuf},
-    process::{Child, Command, ExitStatus, Stdio},
+    process::{Child, ChildStdin, ChildStdout, Command, ExitStatus, Stdio},
     sync::{LazyLock, mpsc},
     thread,
 };
@@ -43,9 +43,27 @@ impl Leash {
     }
 }
 
-impl Process {
-    /// Starts `program`, its output appended to `log`.
-    pub(crate) fn spawn(program: &Path, arguments: &[String], log: &Path) -> io::Result<Self> {
+/// What is to be started.
+pub(crate) struct Launch<'a> {
+    pub(crate) program: &'a Path,
+    pub(crate) arguments: &'a [String],
+    /// Added to our own environment; here secrets go, which arguments would show to everybody.
+    pub(crate) environment: &'a [(&'static str, String)],
+    /// Where its output is appended.
+    pub(crate) log: &'a Path,
+    /// Standard input and output are for us, the log has standard error alone.
+    pub(crate) piped: bool,
+}
+
+impl Launch<'_> {
+    pub(crate) fn spawn(self) -> io::Result<Process> {
+        let Self {
+            program,
+            arguments,
+            environment,
+            log,
+            piped,
+        } = self;
         let output = File::options().create(true).append(true).open(log)?;
         let leash = Leash::choose();
         let mut command = match &leash {
@@ -66,13 +84,18 @@ impl Process {
             }
             Leash::Watchdog => Command::new(program),
         };
+        let (input, out) = match piped {
+            true => (Stdio::piped(), Stdio::piped()),
+            false => (Stdio::null(), output.try_clone()?.into()),
+        };
         command
             .args(arguments)
-            .stdin(Stdio::null())
-            .stdout(output.try_clone()?)
+            .envs(environment.iter().map(|(name, value)| (name, value)))
+            .stdin(input)
+            .stdout(out)
             .stderr(output)
             .process_group(0); // an interrupt typed at the terminal is for the test, which then stops the child
-        let mut process = Self {
+        let mut process = Process {
             child: spawn_from_lasting_thread(command)?,
             watchdog: None,
         };
@@ -80,6 +103,25 @@ impl Process {
             process.watchdog = Some(watch_over(process.child.id())?);
         }
         Ok(process)
+    }
+}
+
+impl Process {
+    /// Starts `program`, its output appended to `log`.
+    pub(crate) fn spawn(program: &Path, arguments: &[String], log: &Path) -> io::Result<Self> {
+        let launch = Launch {
+            program,
+            arguments,
+            environment: &[],
+            log,
+            piped: false,
+        };
+        launch.spawn()
+    }
+
+    /// Its standard input and output, when they were asked for; once.
+    pub(crate) fn pipes(&mut self) -> Option<(ChildStdin, ChildStdout)> {
+        self.child.stdin.take().zip(self.child.stdout.take())
     }
 
     pub(crate) fn id(&self) -> u32 {

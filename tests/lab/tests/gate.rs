@@ -2,13 +2,18 @@
 
 use std::process::{Command, Output};
 
-use mesh_lab::{Version, find_consul};
+use mesh_lab::{Component, Version, find_component, find_consul};
 
-/// Run by the other tests, in a process in which there is no Consul; in this one it shows the normal course.
+/// Run by the other tests, in a process in which there is nothing; in this one it shows the normal course.
 #[test]
 fn asks_for_consul() {
     if mesh_lab::consul(Version::Newest).is_some() {
         assert!(find_consul(Version::Newest).is_ok());
+    }
+    for component in Component::ALL {
+        if mesh_lab::component(component).is_some() {
+            assert!(find_component(component).is_ok());
+        }
     }
 }
 
@@ -18,6 +23,9 @@ fn ask_without_consul(variables: &[(&str, &str)]) -> Output {
         .args(["--exact", "asks_for_consul"])
         .env_remove("MESH_LAB")
         .env_remove(Version::Newest.variable())
+        .env_remove(Component::Envoy.variable())
+        .env_remove(Component::GoPeer.variable())
+        .env_remove(Component::Prometheus.variable())
         .env("PATH", empty.path())
         .env("XDG_CACHE_HOME", empty.path())
         .envs(variables.iter().copied())
@@ -35,6 +43,10 @@ fn a_test_without_consul_passes_and_says_past_the_harness_how_to_get_it() {
         "{said}"
     );
     assert!(said.contains("cargo run -p mesh-lab -- setup"), "{said}");
+    for component in Component::ALL {
+        let missing = format!("tests skipped: {} is missing", component.name());
+        assert!(said.contains(&missing), "{said}");
+    }
 }
 
 #[test]

@@ -188,14 +188,17 @@ impl Agent {
     /// The variables with which a program of its own finds this agent: address, gRPC address, and the token if there are ACLs.
     #[must_use]
     pub fn environment(&self) -> Vec<(&'static str, String)> {
+        self.environment_as(None)
+    }
+
+    /// The same with another token.
+    pub(crate) fn environment_as(&self, token: Option<&str>) -> Vec<(&'static str, String)> {
         let mut variables = vec![
             ("CONSUL_HTTP_ADDR", format!("http://{}", self.http_addr())),
             ("CONSUL_GRPC_ADDR", format!("http://{}", self.grpc_addr())),
         ];
-        variables.extend(
-            self.token()
-                .map(|token| ("CONSUL_HTTP_TOKEN", token.to_owned())),
-        );
+        let token = token.or(self.token());
+        variables.extend(token.map(|token| ("CONSUL_HTTP_TOKEN", token.to_owned())));
         variables
     }
 
