@@ -2,9 +2,14 @@
 //!
 //! An [`Identity`] is live. Its source renews; the newest material that a peer would accept is published whole, as one
 //! [`Snapshot`], and everything that depends on it follows. Material that would be refused is never published: the one in
-//! use stays until its own expiry, and [`status`](Identity::status) says what is wrong.
+//! use stays until its own expiry, and [`status`](Identity::status) says what is wrong. Two cases are special:
+//!
+//! * A leaf that is not valid *yet* (the authority's clock is ahead) is kept, and taken when its time has come.
+//! * Roots that no longer anchor the leaf *in use* are published with that leaf: a root that was withdrawn ends for others
+//!   at once, while our own leaf, which those who heard of it refuse, is being signed anew.
 
 mod error;
+mod follow;
 mod leaf;
 mod material;
 #[cfg(feature = "grpc")]
@@ -26,8 +31,6 @@ use std::{
 };
 
 use arc_swap::ArcSwap;
-use futures_core::stream::BoxStream;
-use futures_util::StreamExt;
 use rustls::{
     crypto::CryptoProvider,
     time_provider::{DefaultTimeProvider, TimeProvider},
@@ -35,7 +38,8 @@ use rustls::{
 use tokio::{sync::watch, time::timeout};
 
 use crate::{ServiceName, crypto_provider, task::Task};
-use source::{IdentitySource, SourceError};
+use follow::{Deliveries, Validate, first, follow};
+use source::IdentitySource;
 
 /// A live identity. Cheap to clone; all clones follow the same source.
 ///
@@ -142,11 +146,11 @@ impl Identity {
             },
             time: config.time,
         };
-        let mut stream = Box::new(source).materials();
+        let mut deliveries = Deliveries::new(Box::new(source).materials());
         let mut last = None;
         let first = timeout(
             config.ready_within,
-            first(&mut stream, &validate, &described, &mut last),
+            first(&mut deliveries, &validate, &described, &mut last),
         )
         .await;
         let snapshot = match first {
@@ -166,7 +170,7 @@ impl Identity {
             source: described,
             health: Mutex::default(),
         });
-        let task = Task::spawn(follow(stream, validate, Arc::clone(&shared)));
+        let task = Task::spawn(follow(deliveries, validate, Arc::clone(&shared)));
         Ok(Self {
             shared,
             task: Arc::new(Mutex::new(Some(task))),
@@ -232,103 +236,4 @@ impl fmt::Debug for Identity {
             .field("source", &self.shared.source)
             .finish()
     }
-}
-
-struct Validate {
-    service: Option<ServiceName>,
-    provider: Arc<CryptoProvider>,
-    time: Arc<dyn TimeProvider>,
-}
-
-impl Validate {
-    fn snapshot(&self, material: &Material, generation: u64) -> Result<Snapshot, IdentityFault> {
-        Snapshot::validate(
-            material,
-            generation,
-            self.service.as_ref(),
-            &self.provider,
-            &self.time,
-        )
-        .map_err(IdentityFault::Material)
-    }
-}
-
-type Materials = BoxStream<'static, Result<Material, SourceError>>;
-
-async fn first(
-    stream: &mut Materials,
-    validate: &Validate,
-    described: &str,
-    last: &mut Option<IdentityFault>,
-) -> Result<Snapshot, IdentityError> {
-    while let Some(item) = stream.next().await {
-        let fault = match item {
-            Err(cause) if cause.is_permanent() => {
-                return Err(IdentityError::Refused {
-                    described: described.to_owned(),
-                    cause,
-                });
-            }
-            Err(cause) => IdentityFault::Source(cause),
-            Ok(material) => match validate.snapshot(&material, 1) {
-                Ok(snapshot) => return Ok(snapshot),
-                Err(fault) => fault,
-            },
-        };
-        warn(&fault, described);
-        *last = Some(fault);
-    }
-    Err(IdentityError::Ended {
-        described: described.to_owned(),
-        last: last.take(),
-    })
-}
-
-async fn follow(mut stream: Materials, validate: Validate, shared: Arc<Shared>) {
-    let set = |update: &dyn Fn(&mut Health)| {
-        update(&mut shared.health.lock().unwrap_or_else(PoisonError::into_inner));
-    };
-    while let Some(item) = stream.next().await {
-        let current = shared.current.load_full();
-        let validated = match item {
-            Ok(material) => validate.snapshot(&material, current.generation() + 1),
-            Err(cause) => Err(IdentityFault::Source(cause)),
-        };
-        match validated {
-            Err(fault) => {
-                warn(&fault, &shared.source);
-                set(&|health| health.fault = Some(fault.clone()));
-            }
-            Ok(snapshot) => {
-                set(&|health| health.fault = None);
-                if snapshot.same_as(&current) {
-                    continue;
-                }
-                if snapshot.trust_domain() != current.trust_domain() {
-                    tracing::warn!(
-                        from = %current.trust_domain(), to = %snapshot.trust_domain(),
-                        "the mesh has a new trust domain: members that still hold the old one refuse this one until they renew",
-                    );
-                }
-                tracing::info!(
-                    id = %snapshot.id(), generation = snapshot.generation(), serial = snapshot.leaf().serial(),
-                    roots = snapshot.roots().len(), "identity renewed",
-                );
-                let generation = snapshot.generation();
-                // Store first, notify after: whoever wakes finds the new one.
-                shared.current.store(Arc::new(snapshot));
-                shared.changes.send_replace(generation);
-            }
-        }
-    }
-    set(&|health| health.ended = true);
-}
-
-fn warn(fault: &IdentityFault, source: &str) {
-    let cause = std::error::Error::source(fault).map(|cause| {
-        cause
-            .source()
-            .map_or_else(|| cause.to_string(), |deeper| format!("{cause}: {deeper}"))
-    });
-    tracing::warn!(source, cause, "{fault}; the identity in use is kept");
 }

@@ -34,6 +34,7 @@ mod stream;
 mod task;
 #[cfg(all(feature = "test-util", any(feature = "aws-lc-rs", feature = "ring")))]
 pub mod test_util;
+mod time;
 mod tls;
 
 // Who somebody is.

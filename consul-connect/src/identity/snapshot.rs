@@ -62,6 +62,15 @@ impl Snapshot {
         self.leaf.same_as(&other.leaf) && self.roots == other.roots
     }
 
+    /// The same leaf under other roots of the same trust domain, whether they anchor it or not.
+    pub(super) fn under(&self, roots: Roots, generation: u64) -> Self {
+        Self {
+            generation,
+            roots: Arc::new(roots),
+            ..self.clone()
+        }
+    }
+
     /// The one door from what a source delivers to what is used: all of it holds together, or none of it is taken.
     pub(super) fn validate(
         material: &Material,

@@ -25,7 +25,8 @@ pub struct IdentityStatus {
     pub leaf_remaining: Option<Duration>,
     /// How many roots are trusted.
     pub roots: usize,
-    /// What went wrong since the material in use was published, if anything.
+    /// What went wrong since the material in use was delivered, if anything. While a leaf is in use whose root was
+    /// withdrawn, it says that peers refuse it.
     pub fault: Option<IdentityFault>,
     /// Whether the source has ended, so that nothing newer can come.
     pub ended: bool,

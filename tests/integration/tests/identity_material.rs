@@ -160,7 +160,7 @@ async fn bad_material_never_replaces_good_and_an_unchanged_one_is_not_news() {
     let mut changes = identity.changes();
     let serial = identity.current().leaf().serial().to_owned();
 
-    pusher.push(Ok(under_wrong_roots(&good)));
+    pusher.push(Ok(under_wrong_roots(&ca.material("web"))));
     pusher.push(Err(SourceError::new("asking nobody")));
     pusher.push(Ok(good));
     pusher.push(Ok(ca.issue(

@@ -9,7 +9,7 @@ use tokio::time::{Instant, sleep_until};
 
 use super::check::{fits, is_permanent};
 use super::{IdentitySource, SourceError};
-use crate::{KeyPem, Material, ServiceName};
+use crate::{KeyPem, Material, ServiceName, time::after};
 
 /// How long a leaf and roots that do not fit wait for the newer half.
 const HOLD: Duration = Duration::from_secs(3);
@@ -47,6 +47,7 @@ impl IdentitySource for AgentSource {
             leaf: None,
             roots: None,
             hold: None,
+            delivered: false,
         };
         stream::unfold(state, async |mut state| {
             state.next().await.map(|item| (item, state))
@@ -69,6 +70,8 @@ struct Pair {
     roots: Option<Arc<connect_ca::Roots>>,
     /// Until when to wait for the half that is missing.
     hold: Option<Instant>,
+    /// Whether the leaf has been delivered before, with other roots.
+    delivered: bool,
 }
 
 impl Pair {
@@ -79,6 +82,7 @@ impl Pair {
                 item = self.leaf_watch.next() => match item? {
                     Ok(update) => {
                         self.leaf = Some(update.value);
+                        self.delivered = false;
                         false
                     }
                     Err(cause) => return Some(Err(self.failed("leaf", cause))),
@@ -98,10 +102,16 @@ impl Pair {
             match fits(&material) {
                 Ok(()) => {
                     self.hold = None;
+                    self.delivered = true;
+                    return Some(Ok(material));
+                }
+                // The leaf in use has lost its root. Trust in others must not wait for the agent to have a new leaf.
+                Err(_) if self.delivered && domains.is_none() => {
+                    self.hold = None;
                     return Some(Ok(material));
                 }
                 Err(_) if !held => {
-                    self.hold.get_or_insert_with(|| Instant::now() + HOLD);
+                    self.hold.get_or_insert_with(|| after(Instant::now(), HOLD));
                 }
                 Err(misfit) => {
                     self.hold = None;

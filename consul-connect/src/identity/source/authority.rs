@@ -12,13 +12,16 @@ use futures_core::stream::BoxStream;
 use futures_util::{StreamExt, stream};
 use tokio::time::sleep;
 
-use super::check::is_permanent;
+use super::check::{fits, is_permanent};
 use super::{SourceError, csr, facts::LeafFacts};
 use crate::identity::renewal::{Cause, Spread, wait};
+use crate::time::wall_after;
 use crate::{KeyPem, Material, ServiceId, ServiceName, TrustDomain};
 
 /// The wall clock is looked at again this often, because the host may be suspended or its clock set.
 const LOOK_AGAIN: Duration = Duration::from_secs(60);
+/// Over how long leafs are renewed, at most, when the root that signed them is no longer one.
+const WITHDRAWN: Duration = Duration::from_secs(2);
 
 pub(super) type Signing<'a> = Pin<Box<dyn Future<Output = Result<String, Refusal>> + Send + 'a>>;
 
@@ -160,24 +163,37 @@ impl<A: Authority> Signed<A> {
             self.due = Some(now);
             return Some(Err(SourceError::new(text)));
         }
-        if !leaf.facts.is_signed_by(&bundle.signing_key_id) {
-            let spread = self.settings.spread;
+        let (validity, resigned) = (
+            leaf.facts.validity,
+            !leaf.facts.is_signed_by(&bundle.signing_key_id),
+        );
+        self.bundle = Some(bundle);
+        let material = self.material()?;
+        let withdrawn = fits(&material).is_err();
+        if resigned || withdrawn {
+            let Spread(spread) = self.settings.spread;
+            // Nobody who knows these roots takes a leaf that none of them anchors: there is nothing to wait for but the
+            // others who ask as well.
+            let spread = Spread(if withdrawn {
+                spread.min(WITHDRAWN)
+            } else {
+                spread
+            });
             let delay = wait(
-                Some(leaf.facts.validity),
+                Some(validity),
                 now,
                 rand::random(),
                 Cause::RootChanged,
                 spread,
             );
-            let due = now + delay;
+            let due = wall_after(now, delay);
             self.due = Some(self.due.map_or(due, |known| known.min(due)));
             tracing::info!(
-                authority = %self.authority.place(), in_ms = delay.as_millis(),
+                authority = %self.authority.place(), withdrawn, in_ms = delay.as_millis(),
                 "another root signs now, a new leaf will be asked for"
             );
         }
-        self.bundle = Some(bundle);
-        self.material().map(Ok)
+        Some(Ok(material))
     }
 
     async fn renew(&mut self) -> Item {
@@ -195,7 +211,7 @@ impl<A: Authority> Signed<A> {
                     ),
                     &leaf,
                 );
-                self.due = Some(now + delay);
+                self.due = Some(wall_after(now, delay));
                 self.leaf = Some(leaf);
                 // There is a bundle: nothing is due before there is one.
                 self.material()
@@ -293,7 +309,8 @@ impl<A: Authority> Signed<A> {
         };
         let now = (self.settings.now)();
         let validity = self.leaf.as_ref().map(|leaf| leaf.facts.validity);
-        self.due = Some(now + wait(validity, now, rand::random(), cause, self.settings.spread));
+        let delay = wait(validity, now, rand::random(), cause, self.settings.spread);
+        self.due = Some(wall_after(now, delay));
     }
 
     fn failed(&self, doing: &str, refusal: Refusal) -> SourceError {

@@ -129,6 +129,15 @@ impl FakeCa {
         });
     }
 
+    /// Leaves only the root that signs.
+    fn prune(&self) {
+        let last = self.with(|state| {
+            state.roots_pem.drain(..state.roots_pem.len() - 1);
+            state.roots_pem.clone()
+        });
+        self.bundles.send_modify(|bundle| bundle.roots_pem = last);
+    }
+
     fn refuse(&self, rate_limited: bool, permanent: bool) {
         let cause = Arc::new(io::Error::other("not now"));
         self.with(|state| {
@@ -262,6 +271,23 @@ async fn roots_under_the_same_signing_key_bring_no_new_leaf() {
     let begun = Instant::now();
     good(&mut source).await;
     assert!(begun.elapsed() > 40 * HOUR, "renewed by age alone");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_withdrawn_root_of_our_own_leaf_is_said_at_once_and_the_new_leaf_asked_for_soon() {
+    let ca = FakeCa::new("a.consul");
+    let mut source = materials(Arc::clone(&ca), ca.settings(HOUR));
+    let first = good(&mut source).await;
+    let start = Instant::now();
+    ca.rotate("a.consul");
+    ca.prune();
+    let under_new_roots = good(&mut source).await;
+    assert_eq!(under_new_roots.chain_pem, first.chain_pem);
+    assert_eq!(under_new_roots.roots_pem.len(), 1);
+    assert_eq!(start.elapsed(), Duration::ZERO);
+    let signed = good(&mut source).await;
+    assert_ne!(signed.chain_pem, first.chain_pem);
+    assert!(start.elapsed() <= super::WITHDRAWN, "{:?}", start.elapsed());
 }
 
 #[tokio::test(start_paused = true)]
