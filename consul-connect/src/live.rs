@@ -6,6 +6,7 @@
 //! | what changes | what happens |
 //! | --- | --- |
 //! | the roots no longer anchor the peer's chain | cut |
+//! | the root of the peer's chain, or an intermediate in it, expires, and no other root anchors it | cut |
 //! | a rule now denies it (byte stream) | cut |
 //! | a rule now denies it (requests) | each request is refused; after a grace it is drained |
 //! | the earlier of the two leafs expires | drained |

@@ -18,6 +18,7 @@ struct Inner {
     via: Option<SpiffeId>,
     chain: Vec<CertificateDer<'static>>,
     not_after: UnixTime,
+    anchored_until: UnixTime,
 }
 
 impl Peer {
@@ -25,23 +26,22 @@ impl Peer {
         id: ServiceId,
         chain: Vec<CertificateDer<'static>>,
         not_after: UnixTime,
+        anchored_until: UnixTime,
     ) -> Self {
         Self(Arc::new(Inner {
             id,
             via: None,
             chain,
             not_after,
+            anchored_until,
         }))
     }
 
     /// A peer that nobody verified, for tests of handlers and policies.
     #[cfg(feature = "test-util")]
     pub fn for_test(id: ServiceId) -> Self {
-        Self::verified(
-            id,
-            Vec::new(),
-            UnixTime::since_unix_epoch(std::time::Duration::from_secs(u64::MAX >> 2)),
-        )
+        let never = UnixTime::since_unix_epoch(std::time::Duration::from_secs(u64::MAX >> 2));
+        Self::verified(id, Vec::new(), never, never)
     }
 
     /// Who calls, or who was called.
@@ -62,6 +62,11 @@ impl Peer {
     /// When the peer's leaf expires.
     pub(crate) fn not_after(&self) -> UnixTime {
         self.0.not_after
+    }
+
+    /// When the first certificate above the peer's leaf expires.
+    pub(crate) fn anchored_until(&self) -> UnixTime {
+        self.0.anchored_until
     }
 }
 

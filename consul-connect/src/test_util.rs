@@ -102,7 +102,24 @@ impl TestCa {
         Self::with_algorithm(trust_domain, &PKCS_ECDSA_P384_SHA384)
     }
 
+    /// The same with a P-256 key and a root that expires `left` from now.
+    ///
+    /// # Panics
+    /// As [`new`](Self::new).
+    pub fn expiring(trust_domain: &str, left: Duration) -> Self {
+        let end = now().saturating_add(left.as_secs());
+        Self::make(trust_domain, &PKCS_ECDSA_P256_SHA256, Some(end))
+    }
+
     fn with_algorithm(trust_domain: &str, algorithm: &'static SignatureAlgorithm) -> Self {
+        Self::make(trust_domain, algorithm, None)
+    }
+
+    fn make(
+        trust_domain: &str,
+        algorithm: &'static SignatureAlgorithm,
+        not_after: Option<u64>,
+    ) -> Self {
         let trust_domain: TrustDomain = trust_domain.parse().expect("a valid trust domain");
         let key = KeyPair::generate_for(algorithm).expect("a key");
         let mut params = CertificateParams::default();
@@ -113,6 +130,9 @@ impl TestCa {
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
         params.subject_alt_names = vec![uri(&format!("spiffe://{trust_domain}"))];
+        if let Some(end) = not_after {
+            params.not_after = date(end);
+        }
         let root = params.self_signed(&key).expect("a root");
         Self {
             trust_domain,
@@ -201,11 +221,7 @@ impl TestCa {
                 .extended_key_usages
                 .push(ExtendedKeyUsagePurpose::ServerAuth);
         }
-        let now = DefaultTimeProvider
-            .current_time()
-            .expect("a clock")
-            .as_secs();
-        let from = now.saturating_add_signed(spec.valid_from);
+        let from = now().saturating_add_signed(spec.valid_from);
         params.not_before = date(from);
         params.not_after = date(from + spec.valid_for.as_secs());
         let leaf = params.signed_by(&key, &self.issuer).expect("a leaf");
@@ -237,6 +253,11 @@ impl TestCa {
 
 fn uri(uri: &str) -> SanType {
     SanType::URI(uri.try_into().expect("an ASCII URI"))
+}
+
+fn now() -> u64 {
+    let now = DefaultTimeProvider.current_time();
+    now.expect("a clock").as_secs()
 }
 
 fn date(unix: u64) -> time::OffsetDateTime {

@@ -5,7 +5,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::connection::{Phase, Timers};
-use crate::{InvalidPeer, Reason, Verdict};
+use crate::{InvalidPeer, Reason, Verdict, time::after};
 
 /// What a connection carries, which decides how a denial reaches it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -43,6 +43,8 @@ pub(super) struct Present {
     pub(super) now: Instant,
     /// How long the earlier of the two leafs in it is still valid; zero if it is not.
     pub(super) valid_for: Duration,
+    /// How long what is above the peer's leaf is still valid; zero if it is not.
+    pub(super) anchored_for: Duration,
     /// Whether the roots still anchor the peer's chain.
     pub(super) anchored: Option<Result<(), InvalidPeer>>,
     pub(super) verdict: Option<Verdict>,
@@ -66,6 +68,7 @@ pub(super) fn review(
     let Present {
         now,
         valid_for,
+        anchored_for,
         anchored,
         verdict,
     } = present;
@@ -75,8 +78,7 @@ pub(super) fn review(
         // The leaf's own expiry drains. Any other expired certificate in the chain is no excuse for a lost anchor.
         Some(Err(InvalidPeer::Expired { .. })) if valid_for.is_zero() => {}
         Some(Err(refusal)) => {
-            let text =
-                format!("the roots have changed, and the peer is no longer trusted: {refusal}");
+            let text = format!("the peer is no longer trusted: {refusal}");
             return done(Action::Cut {
                 reason: Reason::new("roots", text),
             });
@@ -100,7 +102,7 @@ pub(super) fn review(
     let drain_at = timers
         .denied
         .as_ref()
-        .map(|(since, _)| later(*since, grace.denied));
+        .map(|(since, _)| after(*since, grace.denied));
     match phase {
         Phase::Cut { .. } => return done(Action::Keep),
         Phase::Draining { reason, cut_at } if *cut_at <= now => {
@@ -111,7 +113,7 @@ pub(super) fn review(
         Phase::Draining { cut_at, .. } => return (Action::Keep, timers, Some(*cut_at)),
         Phase::Open => {}
     }
-    let cut_at = later(now, grace.drain);
+    let cut_at = after(now, grace.drain);
     if valid_for.is_zero() {
         return (
             Action::Drain {
@@ -128,18 +130,17 @@ pub(super) fn review(
         let reason = reason.clone();
         return (Action::Drain { reason, cut_at }, timers, Some(cut_at));
     }
-    // Wall clocks jump, and a long sleep would not notice.
-    let expiry = now + valid_for.min(Duration::from_secs(60));
+    // Wall clocks jump, and a long sleep would not notice. What was anchored by others after its root had expired is looked
+    // at in the same rhythm.
+    let ends = [valid_for, anchored_for];
+    let ends = ends.into_iter().filter(|end| !end.is_zero());
+    let expiry = after(now, ends.fold(LOOK_AGAIN, Duration::min));
     let next = drain_at.map_or(expiry, |at| at.min(expiry));
     (Action::Keep, timers, Some(next))
 }
 
-/// `at + by`, and a time that never comes where that would overflow.
-fn later(at: Instant, by: Duration) -> Instant {
-    const YEARS: Duration = Duration::from_secs(30 * 365 * 86_400);
-    at.checked_add(by).unwrap_or_else(|| at + YEARS)
-}
-
+/// Everything is looked at this often at least.
+const LOOK_AGAIN: Duration = Duration::from_secs(60);
 const EXPIRED: Reason = Reason::fixed(
     "expired",
     "one of the two leafs of the connection has expired",
@@ -164,6 +165,7 @@ mod tests {
         Present {
             now,
             valid_for: Duration::from_secs(3600),
+            anchored_for: Duration::from_secs(3600),
             anchored: None,
             verdict: None,
         }
@@ -246,6 +248,23 @@ mod tests {
             let (action, ..) = review(&Phase::Open, Timers::default(), expired, layer, GRACE);
             assert!(matches!(action, Action::Drain { reason, .. } if reason.code() == "expired"));
         }
+    }
+
+    #[test]
+    fn a_connection_is_looked_at_when_its_root_expires_and_then_each_minute() {
+        let now = Instant::now();
+        let next_look = |anchored_for| {
+            let present = Present {
+                anchored_for: Duration::from_secs(anchored_for),
+                anchored: Some(Ok(())),
+                ..present(now)
+            };
+            let (open, timers) = (Phase::Open, Timers::default());
+            let (_, _, next) = review(&open, timers, present, Layer::Request, GRACE);
+            next.map(|at| (at - now).as_secs())
+        };
+        assert_eq!(next_look(7), Some(7));
+        assert_eq!(next_look(0), Some(60), "another root anchors it");
     }
 
     #[test]

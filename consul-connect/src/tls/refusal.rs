@@ -50,6 +50,14 @@ pub enum InvalidPeer {
         /// How far the beginning of its validity is ahead of our clock.
         skew: Duration,
     },
+    /// The root above it has expired.
+    #[error("the root above it, {root}, expired {} ago", seconds(.since))]
+    RootExpired {
+        /// The root's subject.
+        root: String,
+        /// How long ago, by our clock.
+        since: Duration,
+    },
     /// None of our roots signed it.
     #[error("none of the {roots} roots of trust domain {trust_domain} signed its certificate")]
     UnknownIssuer {
@@ -95,6 +103,7 @@ impl InvalidPeer {
             Self::NoCertificate => "no_certificate",
             Self::NotAService { .. } => "not_a_service",
             Self::NotYetValid { .. } => "not_yet_valid",
+            Self::RootExpired { .. } => "root_expired",
             Self::UnknownIssuer { .. } => "unknown_issuer",
             Self::UriNames { .. } => "uri_names",
             Self::WrongIdentity { .. } => "wrong_identity",

@@ -1,9 +1,9 @@
-use std::fmt;
+use std::{borrow::Cow, fmt};
 
-use rustls_pki_types::{CertificateDer, TrustAnchor, pem::PemObject};
+use rustls_pki_types::{CertificateDer, TrustAnchor, UnixTime, pem::PemObject};
 use webpki::anchor_from_trusted_cert;
 
-use super::verify::uri_names;
+use super::verify::{end_of, uri_names};
 use crate::TrustDomain;
 
 /// The trust bundle of one trust domain: every root Consul lists, during a rotation the old and the new.
@@ -12,6 +12,8 @@ pub struct Roots {
     trust_domain: TrustDomain,
     certificates: Vec<CertificateDer<'static>>,
     anchors: Vec<TrustAnchor<'static>>,
+    /// When each of the anchors ends. An anchor itself has no validity, and webpki asks for none.
+    ends: Vec<UnixTime>,
 }
 
 impl Roots {
@@ -26,7 +28,7 @@ impl Roots {
         trust_domain: Option<TrustDomain>,
     ) -> Result<Self, InvalidRoots> {
         let mut certificates: Vec<CertificateDer<'static>> = Vec::new();
-        let mut anchors = Vec::new();
+        let (mut anchors, mut ends) = (Vec::new(), Vec::new());
         let mut named: Vec<TrustDomain> = Vec::new();
         let mut unreadable = 0usize;
         for certificate in pems
@@ -40,9 +42,12 @@ impl Roots {
             if certificates.contains(&certificate) {
                 continue;
             }
-            match anchor_from_trusted_cert(&certificate) {
-                Ok(anchor) => anchors.push(anchor.to_owned()),
-                Err(_) => {
+            match (anchor_from_trusted_cert(&certificate), end_of(&certificate)) {
+                (Ok(anchor), Ok(end)) => {
+                    anchors.push(anchor.to_owned());
+                    ends.push(end);
+                }
+                _ => {
                     unreadable += 1;
                     continue;
                 }
@@ -82,6 +87,7 @@ impl Roots {
             trust_domain,
             certificates,
             anchors,
+            ends,
         })
     }
 
@@ -100,8 +106,36 @@ impl Roots {
         self.anchors.is_empty()
     }
 
-    pub(crate) fn anchors(&self) -> &[TrustAnchor<'static>] {
-        &self.anchors
+    /// Those that have not expired.
+    pub(super) fn anchors(&self, now: UnixTime) -> Cow<'_, [TrustAnchor<'static>]> {
+        if self.ends.iter().all(|&end| now <= end) {
+            return Cow::Borrowed(&self.anchors);
+        }
+        self.select(|end| now <= end).into()
+    }
+
+    /// Those that have.
+    pub(super) fn expired(&self, now: UnixTime) -> Vec<TrustAnchor<'static>> {
+        self.select(|end| now > end)
+    }
+
+    fn select(&self, wanted: impl Fn(UnixTime) -> bool) -> Vec<TrustAnchor<'static>> {
+        let each = self.anchors.iter().zip(&self.ends);
+        each.filter(|&(_, &end)| wanted(end))
+            .map(|(anchor, _)| anchor.clone())
+            .collect()
+    }
+
+    /// When this anchor ends, and its certificate. A root that was issued anew for the same key is the same anchor, so it is
+    /// the last end of them.
+    pub(super) fn end_of(
+        &self,
+        anchor: &TrustAnchor<'_>,
+    ) -> Option<(UnixTime, &CertificateDer<'static>)> {
+        let each = self.anchors.iter().zip(&self.ends).zip(&self.certificates);
+        each.filter(|((known, _), _)| *known == anchor)
+            .map(|((_, &end), certificate)| (end, certificate))
+            .max_by_key(|(end, _)| *end)
     }
 }
 

@@ -60,9 +60,12 @@ impl Verifier {
             });
         }
         // One connection, one certificate: rustls asks once, and TLS 1.2 renegotiation does not exist in it.
-        let _ = self
-            .peer
-            .set(Peer::verified(verified.id, chain, verified.not_after));
+        let _ = self.peer.set(Peer::verified(
+            verified.id,
+            chain,
+            verified.not_after,
+            verified.anchored_until,
+        ));
         Ok(())
     }
 }

@@ -1,8 +1,10 @@
 //! Who does this chain belong to. One pure function, used for both sides of a handshake, for our own material before it is
 //! published, and for open connections when the roots change.
 
+use std::time::Duration;
+
 use rustls::crypto::WebPkiSupportedAlgorithms;
-use rustls_pki_types::{CertificateDer, UnixTime};
+use rustls_pki_types::{CertificateDer, TrustAnchor, UnixTime};
 use webpki::{EndEntityCert, Error as PathError, KeyUsage};
 use x509_parser::{
     certificate::X509Certificate,
@@ -29,6 +31,8 @@ pub(crate) struct Verified {
     pub(crate) id: ServiceId,
     pub(crate) not_before: UnixTime,
     pub(crate) not_after: UnixTime,
+    /// The earliest end of what is above the leaf: the root, and what is between the two.
+    pub(crate) anchored_until: UnixTime,
     pub(crate) serial: String,
 }
 
@@ -47,9 +51,27 @@ pub(crate) fn verify(
             "it is longer than {MAX_CHAIN} certificates or {MAX_CHAIN_BYTES} bytes"
         )));
     }
-    let verified = path(leaf, intermediates, roots, algorithms, usage, now);
+    let anchors = roots.anchors(now);
+    let mut anchored = path(leaf, intermediates, roots, &anchors, algorithms, usage, now);
+    if let Err(InvalidPeer::UnknownIssuer { .. }) = anchored
+        && anchors.len() < roots.len()
+        && let Ok(end) = path(
+            leaf,
+            intermediates,
+            roots,
+            &roots.expired(now),
+            algorithms,
+            usage,
+            now,
+        )
+    {
+        anchored = Err(InvalidPeer::RootExpired {
+            root: parse(end.root)?.subject().to_string(),
+            since: Duration::from_secs(now.as_secs().saturating_sub(end.root_until.as_secs())),
+        });
+    }
     // Which trust domain it claims explains an unknown issuer better than the path does.
-    if let Err(error @ InvalidPeer::UnknownIssuer { .. }) = verified {
+    if let Err(error @ InvalidPeer::UnknownIssuer { .. }) = anchored {
         return Err(match inspect(leaf) {
             Ok(claimed) if claimed.id.trust_domain() != roots.trust_domain() => {
                 foreign(&claimed.id, roots)
@@ -57,8 +79,11 @@ pub(crate) fn verify(
             _ => error,
         });
     }
-    verified?;
-    let verified = inspect(leaf)?;
+    let anchored = anchored?;
+    let verified = Verified {
+        anchored_until: anchored.until,
+        ..inspect(leaf)?
+    };
     if verified.id.trust_domain() != roots.trust_domain() {
         return Err(foreign(&verified.id, roots));
     }
@@ -72,31 +97,51 @@ fn foreign(id: &ServiceId, roots: &Roots) -> InvalidPeer {
     }
 }
 
-fn path(
+/// What holds a leaf.
+struct Anchored<'r> {
+    /// The earliest end of the root and of what is between.
+    until: UnixTime,
+    root: &'r CertificateDer<'static>,
+    root_until: UnixTime,
+}
+
+fn path<'r>(
     leaf: &CertificateDer<'_>,
     intermediates: &[CertificateDer<'_>],
-    roots: &Roots,
+    roots: &'r Roots,
+    anchors: &[TrustAnchor<'_>],
     algorithms: &WebPkiSupportedAlgorithms,
     usage: Usage,
     now: UnixTime,
-) -> Result<(), InvalidPeer> {
+) -> Result<Anchored<'r>, InvalidPeer> {
     let usage = match usage {
         Usage::Client => KeyUsage::client_auth(),
         Usage::Server => KeyUsage::server_auth(),
     };
     let certificate = EndEntityCert::try_from(leaf).map_err(|e| refused(e, roots, now))?;
-    certificate
+    let path = certificate
         .verify_for_usage(
             algorithms.all,
-            roots.anchors(),
+            anchors,
             intermediates,
             now,
             usage,
             None,
             None,
         )
-        .map(drop)
-        .map_err(|e| refused(e, roots, now))
+        .map_err(|e| refused(e, roots, now))?;
+    // An anchor of our own roots is one of them, and was read when they were.
+    let missing = || InvalidPeer::Malformed("its root".into());
+    let (root_until, root) = roots.end_of(path.anchor()).ok_or_else(missing)?;
+    let mut until = root_until;
+    for between in path.intermediate_certificates() {
+        until = until.min(end_of(&between.der())?);
+    }
+    Ok(Anchored {
+        until,
+        root,
+        root_until,
+    })
 }
 
 fn refused(error: PathError, roots: &Roots, now: UnixTime) -> InvalidPeer {
@@ -151,8 +196,13 @@ pub(crate) fn inspect(leaf: &CertificateDer<'_>) -> Result<Verified, InvalidPeer
         id,
         not_before: unix(validity.not_before),
         not_after: unix(validity.not_after),
+        anchored_until: unix(validity.not_after),
         serial: certificate.raw_serial_as_string(),
     })
+}
+
+pub(super) fn end_of(certificate: &CertificateDer<'_>) -> Result<UnixTime, InvalidPeer> {
+    Ok(unix(parse(certificate)?.validity().not_after))
 }
 
 pub(super) fn uri_names(certificate: &CertificateDer<'_>) -> Result<Vec<String>, InvalidPeer> {
@@ -190,7 +240,7 @@ fn uris_of<'a>(certificate: &'a X509Certificate<'_>) -> Result<Vec<&'a str>, Inv
 }
 
 fn unix(time: ASN1Time) -> UnixTime {
-    UnixTime::since_unix_epoch(std::time::Duration::from_secs(
+    UnixTime::since_unix_epoch(Duration::from_secs(
         u64::try_from(time.timestamp()).unwrap_or(0),
     ))
 }
