@@ -222,10 +222,10 @@ async fn a_source_is_chosen_from_what_the_agent_offers() -> Result<(), Error> {
         chosen.reason
     );
 
-    // The service's own token may not read agent/self, and nothing of this mesh is on the usual ports.
+    // The service's own token may not read agent/self, and no port is guessed.
     let chosen = choose(config(&agent, &token)).await.expect("a source");
     assert!(
-        chosen.reason.contains("8502") && chosen.reason.contains("agent/self"),
+        chosen.reason.contains("no gRPC address") && chosen.reason.contains("agent/self"),
         "{}",
         chosen.reason
     );

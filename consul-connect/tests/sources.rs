@@ -9,7 +9,7 @@ use std::{
 use consul_api::{Client, Config};
 use consul_connect::{
     Identity, IdentityConfig, IdentitySource, Material, ServiceName,
-    identity::source::{AgentSource, FilesSource, GrpcSource},
+    identity::source::{AgentSource, FilesSource, GrpcSource, SelectConfig, select},
     test_util::TestCa,
 };
 use consul_dev::{ConsulDev, Fault, FaultRule};
@@ -146,6 +146,52 @@ async fn without_consul_the_identity_stays_and_says_so() {
         .await;
         assert!(identity.status().fault.is_none(), "{}", identity.status());
     }
+}
+
+#[tokio::test]
+async fn a_token_is_sent_to_the_grpc_port_the_agent_names_and_to_none_that_is_guessed() {
+    let dev = ConsulDev::start().await.expect("a Consul");
+    let chosen = select(&client(&dev), &web(), &SelectConfig::default())
+        .await
+        .expect("a source");
+    assert!(chosen.source.describe().contains("gRPC"), "{chosen:?}");
+
+    let refused = Fault::status(403, "Permission denied");
+    dev.fault(FaultRule::new("GET /v1/agent/self", refused));
+    let chosen = select(&client(&dev), &web(), &SelectConfig::default())
+        .await
+        .expect("a source");
+    assert!(!chosen.source.describe().contains("gRPC"), "{chosen:?}");
+    assert!(!chosen.reason.contains("850"), "{}", chosen.reason);
+}
+
+#[tokio::test]
+async fn no_deadline_is_too_far_away() {
+    let dev = ConsulDev::start().await.expect("a Consul");
+    let forever = SelectConfig::default().within(Duration::MAX);
+    select(&client(&dev), &web(), &forever)
+        .await
+        .expect("a source");
+}
+
+#[tokio::test]
+async fn a_withdrawn_root_ends_at_once_with_the_leafs_of_an_agent_too() {
+    let dev = ConsulDev::start().await.expect("a Consul");
+    let identity = connect(agent(&dev)).await;
+    let (ours, before) = (dev.active_root(), identity.current());
+    // The agent cannot have a new leaf signed for now.
+    dev.fault(FaultRule::new(
+        "GET /v1/agent/connect/ca/leaf/*",
+        Fault::no_leader(),
+    ));
+    dev.rotate_root_without_cross_signing().expect("a new root");
+    dev.remove_root(&ours).expect("an old one");
+    until(&identity, |identity| {
+        identity.current().roots() != before.roots() && identity.current().roots().len() == 1
+    })
+    .await;
+    let current = identity.current();
+    assert_eq!(current.leaf().serial(), before.leaf().serial());
 }
 
 /// A directory of one test, removed with it.

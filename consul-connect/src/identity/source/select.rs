@@ -7,7 +7,7 @@ use tokio::time::{Instant, sleep};
 
 use super::check::is_permanent;
 use super::{AgentSource, IdentitySource, SourceError};
-use crate::ServiceName;
+use crate::{ServiceName, time::after};
 
 /// The first pause between two attempts to reach Consul; doubled up to [`MAX_PAUSE`].
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
@@ -80,8 +80,8 @@ impl SelectConfig {
 ///
 /// In this order: the gRPC address of the configuration (`CONSUL_GRPC_ADDR`), which is used whether it answers or not,
 /// because a configured address that fails is an error and never a reason for another; the gRPC port that `agent/self`
-/// names, if the token may read it; port 8502 or 8503 beside an agent on this host; the agent's HTTP API. What is not
-/// configured must answer, and for the same trust domain as the agent, to be chosen.
+/// names, if the token may read it; the agent's HTTP API. What is not configured must answer, and for the same trust domain
+/// as the agent, to be chosen. No port is guessed: whoever listens there would be sent the token.
 ///
 /// While Consul is away it is asked again, up to the deadline of `config`.
 ///
@@ -96,7 +96,7 @@ pub async fn select(
     service: &ServiceName,
     config: &SelectConfig,
 ) -> Result<Selected, SourceError> {
-    let deadline = Instant::now() + config.within;
+    let deadline = after(Instant::now(), config.within);
     let mut pause = FIRST_PAUSE;
     loop {
         match attempt(client, service, config).await {
@@ -104,7 +104,7 @@ pub async fn select(
                 tracing::info!(%service, datacenter = selected.datacenter, reason = selected.reason, "identity source");
                 return Ok(selected);
             }
-            Err(error) if error.is_permanent() || Instant::now() + pause > deadline => {
+            Err(error) if error.is_permanent() || after(Instant::now(), pause) > deadline => {
                 return Err(error);
             }
             Err(error) => {
@@ -219,54 +219,44 @@ mod over_grpc {
                 return Err(SourceError::new(text).with_cause(cause));
             }
         };
-        let (candidates, found_by) = candidates(client, &mut tried).await;
-        for candidate in candidates {
+        for candidate in candidates(client, &mut tried).await {
             match answers(client, &candidate, &ours).await {
-                Ok(grpc) => return Ok(Found::At(grpc, found_by.to_owned())),
+                Ok(grpc) => {
+                    let reason = "agent/self names this gRPC port".to_owned();
+                    return Ok(Found::At(grpc, reason));
+                }
                 Err(why) => tried.push(format!("{candidate}: {why}")),
             }
         }
         Ok(Found::Nowhere(format!(
-            "no gRPC port answers for it ({})",
+            "no gRPC address is configured, and none that answers is known ({})",
             tried.join("; ")
         )))
     }
 
-    /// Addresses to try, and how they were come by.
-    async fn candidates(client: &Client, tried: &mut Vec<String>) -> (Vec<String>, &'static str) {
-        let address = client.config().address();
-        let host = host(address);
-        let at = |port: i32, tls: bool| {
-            let scheme = if tls { "https" } else { "http" };
-            format!("{scheme}://{host}:{port}")
-        };
-        match client.agent().self_().await {
-            Ok(info) => {
-                let ports = info
-                    .into_value()
-                    .xds
-                    .map(|xds| xds.ports)
-                    .unwrap_or_default();
-                let both = [(ports.plaintext, false), (ports.tls, true)];
-                let open: Vec<_> = both
-                    .into_iter()
-                    .filter(|&(port, _)| port > 0)
-                    .map(|(port, tls)| at(port, tls))
-                    .collect();
-                if open.is_empty() {
-                    tried.push("agent/self says that gRPC is off".to_owned());
-                }
-                return (open, "agent/self names this gRPC port");
+    /// Addresses to try. Only what the agent itself names: a token goes to none that was guessed.
+    async fn candidates(client: &Client, tried: &mut Vec<String>) -> Vec<String> {
+        let ports = match client.agent().self_().await {
+            Ok(info) => info
+                .into_value()
+                .xds
+                .map(|xds| xds.ports)
+                .unwrap_or_default(),
+            Err(error) => {
+                tried.push(format!("agent/self: {error}"));
+                return Vec::new();
             }
-            Err(error) => tried.push(format!("agent/self: {error}")),
+        };
+        let host = host(client.config().address());
+        let open: Vec<_> = [("http", ports.plaintext), ("https", ports.tls)]
+            .into_iter()
+            .filter(|&(_, port)| port > 0)
+            .map(|(scheme, port)| format!("{scheme}://{host}:{port}"))
+            .collect();
+        if open.is_empty() {
+            tried.push("agent/self says that gRPC is off".to_owned());
         }
-        if address.is_local() {
-            return (
-                vec![at(8502, false), at(8503, true)],
-                "it answers beside the agent",
-            );
-        }
-        (Vec::new(), "")
+        open
     }
 
     /// The host of the agent; this one if it is reached by a socket.
