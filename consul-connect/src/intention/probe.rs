@@ -30,7 +30,10 @@ pub(super) async fn follow(
     repeat(question, |default| shared.set_default(default), acl).await;
 }
 
-/// Asks, each minute and whenever the ACL default changes. An answer once had is kept when a later question fails.
+/// Asks, each minute and whenever the ACL default changes.
+///
+/// An answer once had is kept when a later question fails, except for one: `allow` ends with the ACL default it was found
+/// under, and is in force again when the agent has confirmed it.
 async fn repeat<F>(
     mut ask: impl FnMut() -> F,
     mut set: impl FnMut(ResolvedDefault),
@@ -38,20 +41,19 @@ async fn repeat<F>(
 ) where
     F: Future<Output = Result<ResolvedDefault, String>>,
 {
-    let mut known = false;
+    let mut known: Option<ResolvedDefault> = None;
+    let mut header = *acl.borrow_and_update();
     let mut retry = FIRST_RETRY;
     loop {
-        // What is asked from here on knows of the header seen so far.
-        let header = *acl.borrow_and_update();
         let pause = match ask().await {
             Ok(default) => {
-                known = true;
                 retry = FIRST_RETRY;
+                known = Some(default.clone());
                 set(default);
                 INTERVAL
             }
             Err(why) => {
-                if known {
+                if known.is_some() {
                     tracing::debug!(
                         why,
                         "default intention policy not confirmed, the known one is kept"
@@ -70,17 +72,38 @@ async fn repeat<F>(
                     // Nobody follows the intentions any more: the timer alone is left.
                     std::future::pending::<()>().await;
                 }
-                // The first header there is says nothing new to whoever has had an answer.
-                if header.is_some() || !known {
-                    return;
+                let before = std::mem::replace(&mut header, *acl.borrow_and_update());
+                match &known {
+                    Some(known) if is_confirmed_by(known, before, header) => {}
+                    _ => return,
                 }
             }
         };
         tokio::select! {
             () = sleep(pause) => {}
-            () = changed => {}
+            () = changed => {
+                if known.as_ref().is_some_and(|known| known.policy() == DefaultPolicy::Allow) {
+                    known = None;
+                    set(ResolvedDefault::unknown(UNCONFIRMED));
+                }
+            }
         }
     }
+}
+
+const UNCONFIRMED: &str =
+    "it said allow, then its ACL default changed, and it has not confirmed the default since";
+
+/// Whether another ACL default in the headers says nothing against a known answer: the first one there is may have come
+/// after the answer it agrees with.
+fn is_confirmed_by(
+    known: &ResolvedDefault,
+    before: Option<AclPolicy>,
+    now: Option<AclPolicy>,
+) -> bool {
+    let by_acl = *known.origin() == DefaultOrigin::AgentAclPolicy;
+    let allows = known.policy() == DefaultPolicy::Allow;
+    before.is_none() && !(by_acl && allows && now == Some(AclPolicy::Deny))
 }
 
 async fn ask(client: &Client, shared: &Shared) -> Result<ResolvedDefault, String> {

@@ -119,3 +119,43 @@ async fn an_answer_is_kept_when_a_later_question_fails() {
     }
     assert_eq!(agent.in_force(), Some(allow()));
 }
+
+#[tokio::test(start_paused = true)]
+async fn an_answer_of_allow_ends_when_the_acl_default_changes_and_the_agent_cannot_be_asked() {
+    let mut agent = agent();
+    agent.answers.send(Ok(allow())).expect("queued");
+    agent.asked().await;
+    agent.acl.send_replace(Some(AclPolicy::Allow));
+    tokio::task::yield_now().await;
+    assert_eq!(agent.in_force(), Some(allow()), "the first header agrees");
+    agent
+        .answers
+        .send(Err("the agent is away".to_owned()))
+        .expect("queued");
+    agent.acl.send_replace(Some(AclPolicy::Deny));
+    for _ in 0..3 {
+        agent.asked().await;
+        let default = agent.in_force().expect("one is in force");
+        assert_eq!(default.policy(), DefaultPolicy::Deny, "{default}");
+    }
+    agent.answers.send(Ok(allow())).expect("queued");
+    agent.asked().await;
+    agent.asked().await;
+    assert_eq!(agent.in_force(), Some(allow()), "confirmed");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_first_header_that_speaks_against_the_answer_ends_it() {
+    let mut agent = agent();
+    agent.answers.send(Ok(allow())).expect("queued");
+    let first = agent.asked().await;
+    agent
+        .answers
+        .send(Err("the agent is away".to_owned()))
+        .expect("queued");
+    tokio::task::yield_now().await;
+    agent.acl.send_replace(Some(AclPolicy::Deny));
+    assert_eq!(agent.asked().await, first, "at once");
+    let default = agent.in_force().expect("one is in force");
+    assert_eq!(default.policy(), DefaultPolicy::Deny, "{default}");
+}
