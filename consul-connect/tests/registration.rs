@@ -14,6 +14,7 @@ use tokio::time::timeout;
 
 const LONG: Duration = Duration::from_secs(30);
 const UPDATE: &str = "PUT /v1/agent/check/update/*";
+const DEREGISTER: &str = "PUT /v1/agent/service/deregister/*";
 const REGISTER: &str = "PUT /v1/agent/service/register";
 
 fn web() -> ServiceName {
@@ -202,6 +203,23 @@ async fn deregistering_from_an_agent_that_is_away_gives_up_and_says_so() {
         panic!("{error}")
     };
     assert!(cause.is_some());
+}
+
+#[tokio::test]
+async fn an_agent_that_answers_nothing_but_the_last_call_is_left_in_order() {
+    let dev = ConsulDev::start().await.expect("a Consul");
+    let registration = Registration::new(client(&dev), config());
+    registration.registered().await.expect("registered");
+    dev.fault(FaultRule::new(UPDATE, Fault::Hang));
+    dev.fault(FaultRule::new(DEREGISTER, Fault::Hang).times(1));
+    registration.health().set_critical("no database");
+    let reports = dev.request_count(UPDATE);
+    until("a report hangs", async || {
+        dev.request_count(UPDATE) > reports
+    })
+    .await;
+    registration.deregister().await.expect("in time");
+    assert_eq!(dev.request_count(DEREGISTER), 2);
 }
 
 #[tokio::test]

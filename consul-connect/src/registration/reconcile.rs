@@ -6,11 +6,14 @@ use consul_api::health::Status;
 use tokio::time::Instant;
 
 use super::HealthState;
+use crate::time::after;
 
 /// How often a registration that seems in place is sent again. The agent keeps the token a service was registered with and
 /// syncs the catalog with it; sending it again puts today's token in the place of one that was rotated away.
 pub(super) const REFRESH: Duration = Duration::from_secs(600);
 const FIRST_BACKOFF: Duration = Duration::from_millis(250);
+/// The longest pause while leaving, for which there are seconds.
+const LEAVING_BACKOFF: Duration = Duration::from_millis(500);
 
 /// Whether the instance is to be in the catalog.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -63,6 +66,8 @@ pub(super) struct Observed {
     pub(super) reported: Option<(Report, Instant)>,
     /// Whether it is out of the catalog by our own wish.
     pub(super) deregistered: bool,
+    /// Whether that wish has been tried to fulfil, in vain so far.
+    pub(super) leaving: bool,
     pub(super) failures: u32,
     /// Nothing is tried before this.
     pub(super) retry_at: Option<Instant>,
@@ -98,7 +103,9 @@ pub(super) fn next(
     if observed.deregistered {
         return Action::Done;
     }
-    if let Some(retry_at) = observed.retry_at.filter(|&at| at > now) {
+    // The process is about to end: a pause after a failure of something else would only use up its time.
+    let leaves_now = desired.presence == Presence::Absent && !observed.leaving;
+    if let Some(retry_at) = observed.retry_at.filter(|&at| at > now && !leaves_now) {
         return Action::Wait(retry_at);
     }
     if desired.presence == Presence::Absent {
@@ -109,7 +116,7 @@ pub(super) fn next(
     };
     match &observed.reported {
         Some((report, at)) if *report == desired.report => {
-            let (report_at, refresh_at) = (*at + interval, registered + REFRESH);
+            let (report_at, refresh_at) = (after(*at, interval), after(registered, REFRESH));
             if refresh_at <= now {
                 Action::Register
             } else if report_at <= now {
@@ -157,9 +164,14 @@ impl Observed {
                     self.failed(now, jitter, longest);
                 }
             }
-            (Action::Register | Action::Report | Action::Deregister, _) => {
-                self.failed(now, jitter, longest);
+            (Action::Deregister, Outcome::Failed) => {
+                if !self.leaving {
+                    self.leaving = true;
+                    self.failures = 0;
+                }
+                self.failed(now, jitter, LEAVING_BACKOFF);
             }
+            (Action::Register | Action::Report, _) => self.failed(now, jitter, longest),
             (Action::Wait(_) | Action::Done, _) => {}
         }
     }
@@ -174,7 +186,8 @@ impl Observed {
         let ceiling = FIRST_BACKOFF
             .saturating_mul(1 << (self.failures - 1).min(16))
             .min(longest);
-        self.retry_at = Some(now + ceiling.mul_f64(0.5 + 0.5 * jitter.clamp(0.0, 1.0)));
+        let pause = ceiling.mul_f64(0.5 + 0.5 * jitter.clamp(0.0, 1.0));
+        self.retry_at = Some(after(now, pause));
     }
 }
 

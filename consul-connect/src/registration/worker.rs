@@ -9,18 +9,24 @@ use consul_api::{
 };
 use tokio::{
     sync::watch,
-    time::{Instant, sleep_until},
+    time::{Instant, sleep, sleep_until, timeout},
 };
 
 use super::{
     HealthState, RegistrationState, Shared,
     reconcile::{Action, Desired, Observed, Outcome, Presence, Report, next},
 };
+use crate::time::after;
 
 /// How long to wait before the leaf's remaining validity is looked at again, at most: the wall clock may be set.
 const LEAF_RECHECK: Duration = Duration::from_secs(60);
 /// An unknown token may only not have been replicated yet; after so many failures it is taken for a refusal.
 const UNKNOWN_TOKEN_PATIENCE: u32 = 4;
+
+/// How long one attempt to deregister may take. There are several of them in the time there is.
+const DEREGISTER_ATTEMPT: Duration = Duration::from_secs(2);
+/// How much longer a registration that is on its way is waited for when the instance is wished away.
+const LAST_ANSWER: Duration = Duration::from_secs(1);
 
 /// What the handle wants.
 #[derive(Clone, Debug, Default)]
@@ -115,8 +121,10 @@ impl Worker {
                 Action::Done => return,
                 Action::Wait(until) => self.wait(until).await,
                 Action::Register | Action::Report | Action::Deregister => {
-                    let result = self.perform(&action, &desired.report).await;
-                    self.enter(&action, result, desired.report, draining, interval);
+                    let result = self.perform_unless_leaving(&action, &desired.report).await;
+                    if let Some(result) = result {
+                        self.enter(&action, result, desired.report, draining, interval);
+                    }
                 }
             }
         }
@@ -149,20 +157,45 @@ impl Worker {
     async fn wait(&mut self, until: Instant) {
         let leaf_ends = match self.leaf_remaining() {
             // A second more, because validity is counted in whole ones.
-            Some(left) if !left.is_zero() => left + Duration::from_secs(1),
+            Some(left) if !left.is_zero() => left.saturating_add(Duration::from_secs(1)),
             _ => LEAF_RECHECK,
         };
-        let until = until.min(Instant::now() + leaf_ends.min(LEAF_RECHECK));
+        let until = until.min(after(Instant::now(), leaf_ends.min(LEAF_RECHECK)));
         tokio::select! {
             () = sleep_until(until) => {}
             () = changed(Some(&mut self.health)) => {}
             () = changed(self.identity.as_mut()) => {}
-            () = changed(Some(&mut self.wish)) => {
-                if self.wish.borrow().presence == Presence::Absent {
-                    // The process is about to end: a pause after a failure would only use up its time.
-                    self.shared.progress.send_modify(|progress| progress.observed.retry_at = None);
-                }
+            () = changed(Some(&mut self.wish)) => {}
+        }
+    }
+
+    /// `None` if the instance was wished away, which an agent that does not answer must not hold up.
+    ///
+    /// Each attempt to deregister has a limit of its own: a second one may reach an agent that left the first unanswered.
+    async fn perform_unless_leaving(
+        &self,
+        action: &Action,
+        report: &Report,
+    ) -> Option<Result<(), Option<Error>>> {
+        if *action == Action::Deregister {
+            let attempt = timeout(DEREGISTER_ATTEMPT, self.perform(action, report)).await;
+            return Some(attempt.map_or(Err(None), |result| result.map_err(Some)));
+        }
+        // A registration on its way may be about to be answered, and must not arrive after it was taken back.
+        let last_answer = match action {
+            Action::Register => LAST_ANSWER,
+            _ => Duration::ZERO,
+        };
+        let leaving = async {
+            let mut wish = self.wish.clone();
+            while wish.borrow_and_update().presence != Presence::Absent {
+                changed(Some(&mut wish)).await;
             }
+            sleep(last_answer).await;
+        };
+        tokio::select! {
+            result = self.perform(action, report) => Some(result.map_err(Some)),
+            () = leaving => None,
         }
     }
 
@@ -194,17 +227,18 @@ impl Worker {
     fn enter(
         &self,
         action: &Action,
-        result: Result<(), Error>,
+        result: Result<(), Option<Error>>,
         report: Report,
         draining: bool,
         interval: Duration,
     ) {
         let outcome = match &result {
             Ok(()) => Outcome::Done,
-            Err(error) if error.is_not_found() => Outcome::Unknown,
+            Err(Some(error)) if error.is_not_found() => Outcome::Unknown,
             Err(_) => Outcome::Failed,
         };
-        let error = result.err();
+        let answered = !matches!(result, Err(None));
+        let error = result.err().flatten();
         let id = &self.shared.id;
         match (action, &outcome) {
             (Action::Deregister, Outcome::Done) => tracing::info!(id, "instance deregistered"),
@@ -229,7 +263,9 @@ impl Worker {
             {
                 tracing::warn!(id, %error, "the agent cannot be told about this instance, trying on");
             }
-            progress.last_error = error.filter(|_| progress.observed.failures > 0);
+            if answered {
+                progress.last_error = error.filter(|_| progress.observed.failures > 0);
+            }
         });
     }
 

@@ -216,3 +216,35 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn leaving_does_not_wait_for_a_pause_and_has_short_ones_of_its_own() {
+    let now = Instant::now();
+    let mut observed = Observed::default();
+    for _ in 0..10 {
+        enter(&mut observed, &Action::Register, Outcome::Failed, now);
+    }
+    let absent = Desired {
+        presence: Presence::Absent,
+        ..present(passing())
+    };
+    assert_eq!(next(&absent, &observed, now, INTERVAL), Action::Deregister);
+    for pause in [250, 500, 500, 500] {
+        enter(&mut observed, &Action::Deregister, Outcome::Failed, now);
+        let retry = now + Duration::from_millis(pause);
+        assert_eq!(next(&absent, &observed, now, INTERVAL), Action::Wait(retry));
+        assert_eq!(
+            next(&absent, &observed, retry, INTERVAL),
+            Action::Deregister
+        );
+    }
+}
+
+#[test]
+fn a_ttl_that_no_clock_can_hold_is_one_that_never_ends() {
+    let now = Instant::now();
+    let Action::Wait(until) = next(&present(passing()), &settled(now), now, Duration::MAX) else {
+        panic!("there is nothing to do");
+    };
+    assert_eq!(until, now + REFRESH);
+}
