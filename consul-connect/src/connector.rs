@@ -3,6 +3,7 @@
 mod address;
 mod destination;
 mod error;
+mod race;
 
 pub use address::Address;
 pub use destination::Destination;

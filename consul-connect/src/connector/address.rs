@@ -2,14 +2,18 @@ use std::{fmt, io, net::SocketAddr, path::PathBuf};
 
 use tokio::net::{TcpStream, lookup_host};
 
-use super::no_address;
+use super::{
+    no_address,
+    race::{by_turns, race},
+};
 use crate::stream::Transport;
 
 /// Where to dial.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Address {
-    /// A name, resolved anew at each dial, and a port. All its addresses are tried in order.
+    /// A name, resolved anew at each dial, and a port. Its addresses are dialled one after the other, each a quarter of a
+    /// second after the one before or as soon as that failed, IPv6 and IPv4 by turns; the first to answer is taken.
     Host(String, u16),
     /// An IP address and a port.
     Tcp(SocketAddr),
@@ -30,14 +34,10 @@ impl Address {
         match self {
             Self::Tcp(address) => tcp(*address).await,
             Self::Host(host, port) => {
-                let mut last = None;
-                for address in lookup_host((host.as_str(), *port)).await? {
-                    match tcp(address).await {
-                        Ok(transport) => return Ok(transport),
-                        Err(e) => last = Some(e),
-                    }
-                }
-                Err(last.unwrap_or_else(|| no_address(host)))
+                let addresses = lookup_host((host.as_str(), *port)).await?;
+                race(by_turns(addresses), tcp)
+                    .await
+                    .unwrap_or_else(|| Err(no_address(host)))
             }
             #[cfg(unix)]
             Self::Unix(path) => Ok(Transport::Other(Box::new(
