@@ -70,14 +70,15 @@ impl fmt::Debug for Endpoint {
     }
 }
 
-/// One request, from the pick of its endpoint to the end of its response body.
+/// One request, from the pick of its endpoint to the end of its response body; or one byte stream.
+#[derive(Debug)]
 pub(crate) struct InFlight {
     endpoint: Arc<Endpoint>,
     began: Instant,
     outcome: Outcome,
 }
 
-#[derive(Clone, Copy, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 enum Outcome {
     Pending,
     Answered,

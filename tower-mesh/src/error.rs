@@ -45,7 +45,7 @@ pub enum ErrorKind {
     Consul,
     /// A body arrived whole but is not what it was to be decoded as.
     Decode,
-    /// The peer, or our own authorizer, refused.
+    /// The peer refused us before a request was sent, or Consul does.
     Denied,
     /// This service has no usable identity, or an identity is not the one that was expected.
     Identity,
@@ -118,7 +118,11 @@ impl Error {
     pub fn is_unsent(&self) -> bool {
         matches!(
             self.0.kind,
-            ErrorKind::Connect | ErrorKind::NoEndpoints | ErrorKind::NotSent
+            ErrorKind::Connect
+                | ErrorKind::Denied
+                | ErrorKind::Identity
+                | ErrorKind::NoEndpoints
+                | ErrorKind::NotSent
         )
     }
 
@@ -212,6 +216,8 @@ mod tests {
             (ErrorKind::Connect, true),
             (ErrorKind::NoEndpoints, true),
             (ErrorKind::NotSent, true),
+            (ErrorKind::Identity, true),
+            (ErrorKind::Denied, true),
             (ErrorKind::Sent, false),
             (ErrorKind::Timeout, false),
             (ErrorKind::Body, false),

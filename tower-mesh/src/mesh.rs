@@ -231,8 +231,8 @@ impl Mesh {
     ///
     /// Dropping the future closes what was opened.
     pub async fn connect(&self, upstream: impl Into<UpstreamRef>) -> Result<tcp::Stream, Error> {
-        let connection = connect_stream(&self.0.context, &upstream.into()).await?;
-        Ok(tcp::Stream::dialled(connection))
+        let (connection, load) = connect_stream(&self.0.context, &upstream.into()).await?;
+        Ok(tcp::Stream::dialled(connection, load))
     }
 
     /// Who this process is.

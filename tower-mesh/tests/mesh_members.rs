@@ -362,6 +362,44 @@ async fn byte_streams_are_echoed_until_an_intention_cuts_them() {
 }
 
 #[tokio::test]
+async fn byte_streams_are_spread_by_how_many_are_open() {
+    let consul = ConsulDev::start().await.expect("a Consul");
+    let web = joined(&consul, "web").await;
+    let mut members = Vec::new();
+    for _ in 0..2 {
+        let db = joined(&consul, "db").await;
+        let mut listener = db.listen("127.0.0.1:0").await.expect("a socket");
+        db.ready().await.expect("ready");
+        let hold = tokio::spawn(async move {
+            let mut open = Vec::new();
+            while let Some(stream) = listener.accept().await {
+                open.push(stream);
+            }
+        });
+        members.push((db, hold));
+    }
+    let client = web.client("db");
+    eventually("both instances", async || {
+        client.resolved().await.expect("resolved");
+        (client.status().usable.len() == 2).then_some(())
+    })
+    .await;
+
+    let mut streams = Vec::new();
+    for _ in 0..40 {
+        streams.push(web.connect("db").await.expect("a stream"));
+    }
+    let open = || {
+        let usable = client.status().usable;
+        usable.iter().map(|one| one.in_flight).collect::<Vec<_>>()
+    };
+    assert_eq!(open().iter().sum::<u32>(), 40, "{:?}", open());
+    assert!(open().iter().all(|open| *open >= 4), "{:?}", open());
+    drop(streams);
+    assert_eq!(open(), [0, 0]);
+}
+
+#[tokio::test]
 async fn a_consul_that_is_away_is_named_with_what_to_do() {
     // A port nobody listens on.
     let socket = std::net::TcpListener::bind("127.0.0.1:0").expect("a socket");

@@ -106,14 +106,20 @@ enum Unanswered {
 
 impl<T: Fn() -> Terms> Call<'_, T> {
     async fn run(&self, mut request: Request<Body>) -> Result<Response<Body>, Error> {
-        let snapshot = match self.upstream.now() {
+        let mut snapshot = match self.upstream.now() {
             Some(snapshot) => snapshot,
             None => self.upstream.ready().await?,
         };
         let mut tried: Vec<Arc<Endpoint>> = Vec::new();
         let mut last = None;
-        for _ in 0..TRIES {
+        for attempt in 0..TRIES {
             self.phase.set(Phase::CONNECT);
+            // Who could not be reached may have been replaced meanwhile.
+            if attempt > 0
+                && let Some(newer) = self.upstream.now()
+            {
+                snapshot = newer;
+            }
             let now = Instant::now();
             let Some(endpoint) = snapshot.pick(random(), now, &tried) else {
                 break;

@@ -11,9 +11,12 @@ use tokio::{
     sync::watch,
 };
 
-use crate::serve::{
-    stage::{self, Stage},
-    tether::{Tether, Tethered, tether},
+use crate::{
+    endpoint::InFlight,
+    serve::{
+        stage::{self, Stage},
+        tether::{Tether, Tethered, tether},
+    },
 };
 
 /// A byte stream between this process and a verified peer.
@@ -29,6 +32,8 @@ pub struct Stream {
     stages: Option<watch::Receiver<Stage>>,
     /// Held here where nobody else holds the stream to anything.
     _own: Option<Tether>,
+    /// Counts it where it was dialled, so that streams are spread by how many are open.
+    _load: Option<InFlight>,
 }
 
 impl Stream {
@@ -42,12 +47,13 @@ impl Stream {
             guard: accepted.guard,
             stages: Some(stages),
             _own: None,
+            _load: None,
         };
         (stream, near)
     }
 
     /// A stream that was dialled.
-    pub(crate) fn dialled(connection: Connection) -> Self {
+    pub(crate) fn dialled(connection: Connection, load: InFlight) -> Self {
         let (io, near) = tether(connection.stream);
         Self {
             io,
@@ -56,6 +62,7 @@ impl Stream {
             guard: connection.guard,
             stages: None,
             _own: Some(near),
+            _load: Some(load),
         }
     }
 

@@ -9,6 +9,7 @@ use super::{Context, UpstreamRef};
 use crate::{
     balance::random,
     cluster::{connect_error, destination},
+    endpoint::InFlight,
     error::Error,
 };
 
@@ -21,6 +22,8 @@ const FIRST_ANSWER: Duration = Duration::from_secs(15);
 /// Connects to an endpoint of the upstream, without ALPN. An endpoint that cannot be reached costs
 /// nothing that another could not still do, so up to three are tried.
 ///
+/// What is returned beside the connection counts it as load of its endpoint, and lives as long.
+///
 /// # Errors
 ///
 /// `NoEndpoints`; `Connect`, `Denied` or `Identity` of the last endpoint tried; `Timeout` or
@@ -32,9 +35,9 @@ const FIRST_ANSWER: Duration = Duration::from_secs(15);
 pub(crate) async fn connect_stream(
     context: &Arc<Context>,
     reference: &UpstreamRef,
-) -> Result<Connection, Error> {
+) -> Result<(Connection, InFlight), Error> {
     let upstream = context.upstream(reference);
-    let snapshot = match upstream.now() {
+    let mut snapshot = match upstream.now() {
         Some(snapshot) => snapshot,
         None => match timeout(FIRST_ANSWER, upstream.ready()).await {
             Ok(ready) => ready?,
@@ -43,7 +46,13 @@ pub(crate) async fn connect_stream(
     };
     let mut tried = Vec::new();
     let mut last = None;
-    for _ in 0..TRIES {
+    for attempt in 0..TRIES {
+        // Who could not be reached may have been replaced meanwhile.
+        if attempt > 0
+            && let Some(newer) = upstream.now()
+        {
+            snapshot = newer;
+        }
         let Some(endpoint) = snapshot.pick(random(), Instant::now(), &tried) else {
             break;
         };
@@ -52,7 +61,7 @@ pub(crate) async fn connect_stream(
         match context.connector().connect(&destination).await {
             Ok(connection) => {
                 load.answered();
-                return Ok(connection);
+                return Ok((connection, load));
             }
             Err(error) => {
                 load.failed();

@@ -37,7 +37,7 @@ pub struct UpstreamStatus {
 pub struct EndpointStatus {
     /// Where it is.
     pub name: String,
-    /// Requests it has not finished answering.
+    /// Requests it has not finished answering, and byte streams that are open.
     pub in_flight: u32,
     /// Open connections to it.
     pub connections: usize,

@@ -284,7 +284,7 @@ async fn streams_reach_an_endpoint_that_lives() {
     drop(nowhere);
     let context = world.context().await;
     for _ in 0..10 {
-        let mut connection = connect_stream(&context, &"api".into())
+        let (mut connection, _load) = connect_stream(&context, &"api".into())
             .await
             .expect("a connection");
         assert_eq!(connection.peer.id().service().as_str(), "api");

@@ -132,6 +132,40 @@ async fn the_first_call_waits_for_the_first_answer_and_no_longer_than_it_may() {
 }
 
 #[tokio::test]
+async fn a_request_whose_endpoint_is_replaced_meanwhile_goes_to_the_new_one() {
+    let mut world = World::new().await;
+    let live = world.serve("api", BOTH, named("live")).await;
+    // Accepts and shakes no hands.
+    let old = tokio::net::TcpListener::bind("127.0.0.1:0")
+        .await
+        .expect("a socket");
+    let at = |address| vec![Instance::new(Address::Tcp(address))];
+    let (feed, fed) = tokio::sync::watch::channel(at(old.local_addr().expect("an address")));
+    let resolve = move |_: &Target| {
+        let mut fed = fed.clone();
+        fed.mark_changed();
+        futures_util::stream::unfold(fed, async |mut fed| {
+            fed.changed().await.ok()?;
+            let instances = fed.borrow_and_update().clone();
+            Some((Ok::<_, tower_mesh::resolve::ResolveError>(instances), fed))
+        })
+    };
+    let client = Client::with_resolver(world.web.clone(), "api".parse().expect("a name"), resolve);
+    let calling = client.clone();
+    let call = tokio::spawn(async move { calling.post("/").send().await });
+    let (dialled, _) = old.accept().await.expect("a dial");
+
+    feed.send_replace(at(live));
+    while !client.status().usable[0].name.contains(&live.to_string()) {
+        tokio::task::yield_now().await;
+    }
+    drop((dialled, old));
+
+    let response = call.await.expect("no panic").expect("a response");
+    assert_eq!(response.text().await.expect("text"), "live");
+}
+
+#[tokio::test]
 async fn weights_are_honoured() {
     let mut world = World::new().await;
     let light = world.serve("api", BOTH, named("light")).await;

@@ -20,6 +20,8 @@ use crate::world::{BOTH, HTTP11, World};
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 const HEADERS: u8 = 1;
 const GOAWAY: u8 = 7;
+/// NO_ERROR, INTERNAL_ERROR and ENHANCE_YOUR_CALM.
+const REASONS: [u32; 3] = [0, 2, 11];
 const END_HEADERS_AND_STREAM: u8 = 5;
 /// `:status: 200`, by its index in HPACK's static table.
 const STATUS_200: &[u8] = &[0x88];
@@ -58,7 +60,7 @@ async fn drained(io: &mut MeshStream) {
 
 /// An h2 service that gives up its first connection with a GOAWAY at the first request, and answers
 /// on the others. `looked_at` is whether the GOAWAY says that it looked at that request.
-async fn giving_up(world: &mut World, looked_at: bool) -> (Client, Arc<AtomicUsize>) {
+async fn giving_up(world: &mut World, looked_at: bool, reason: u32) -> (Client, Arc<AtomicUsize>) {
     let seen = Arc::new(AtomicUsize::new(0));
     let counted = Arc::clone(&seen);
     let address = world
@@ -73,7 +75,7 @@ async fn giving_up(world: &mut World, looked_at: bool) -> (Client, Arc<AtomicUsi
                     return drained(&mut io).await;
                 }
                 let last: u32 = if looked_at { stream } else { 0 };
-                let payload = [last.to_be_bytes(), [0; 4]].concat();
+                let payload = [last.to_be_bytes(), reason.to_be_bytes()].concat();
                 let goaway = frame(GOAWAY, 0, 0, &payload);
                 io.write_all(&goaway).await.expect("a GOAWAY");
                 io.shutdown().await.expect("an end");
@@ -86,35 +88,39 @@ async fn giving_up(world: &mut World, looked_at: bool) -> (Client, Arc<AtomicUsi
 
 #[tokio::test]
 async fn what_a_goaway_left_out_goes_again_whatever_it_is() {
+    let mut world = World::new().await;
     for method in [Method::POST, Method::GET] {
-        let mut world = World::new().await;
-        let (client, seen) = giving_up(&mut world, false).await;
-        let request = client.request(method.clone(), "/").body("once");
-        let response = request.send().await.expect("a response");
-        assert_eq!(response.status(), 200, "{method}");
-        assert_eq!(seen.load(Ordering::SeqCst), 2);
+        for reason in REASONS {
+            let (client, seen) = giving_up(&mut world, false, reason).await;
+            let request = client.request(method.clone(), "/").body("once");
+            let response = request.send().await.expect("a response");
+            assert_eq!(response.status(), 200, "{method}, {reason}");
+            assert_eq!(seen.load(Ordering::SeqCst), 2);
+        }
     }
 }
 
 #[tokio::test]
 async fn what_a_goaway_did_not_leave_out_goes_again_only_if_twice_is_as_good_as_once() {
     let mut world = World::new().await;
-    let (client, seen) = giving_up(&mut world, true).await;
-    let request = client.post("/").body("once");
-    let error = request.send().await.expect_err("nobody knows");
-    assert_eq!(error.kind(), ErrorKind::Sent, "{error:?}");
-    assert_eq!(seen.load(Ordering::SeqCst), 1, "not sent again");
+    for reason in REASONS {
+        let (client, seen) = giving_up(&mut world, true, reason).await;
+        let request = client.post("/").body("once");
+        let error = request.send().await.expect_err("nobody knows");
+        assert_eq!(error.kind(), ErrorKind::Sent, "{reason}: {error:?}");
+        assert_eq!(seen.load(Ordering::SeqCst), 1, "not sent again");
 
-    let (client, seen) = giving_up(&mut world, true).await;
-    let response = client.put("/").body("often").send().await;
-    assert_eq!(response.expect("a response").status(), 200);
-    assert_eq!(seen.load(Ordering::SeqCst), 2);
+        let (client, seen) = giving_up(&mut world, true, reason).await;
+        let response = client.put("/").body("often").send().await;
+        assert_eq!(response.expect("a response").status(), 200);
+        assert_eq!(seen.load(Ordering::SeqCst), 2);
+    }
 }
 
 #[tokio::test]
 async fn a_stream_that_a_goaway_left_out_is_told_as_unsent() {
     let mut world = World::new().await;
-    let (client, seen) = giving_up(&mut world, false).await;
+    let (client, seen) = giving_up(&mut world, false, 0).await;
     let pieces = futures_util::stream::pending::<Result<http_body::Frame<Bytes>, Infallible>>();
     let body = Body::new(StreamBody::new(pieces));
     let error = client.post("/").body(body).send().await;
