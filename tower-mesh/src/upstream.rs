@@ -25,7 +25,7 @@ use tokio::sync::watch;
 use tokio_util::task::AbortOnDropHandle;
 
 pub(crate) use context::{Context, ContextConfig};
-pub(crate) use dial::connect_stream;
+pub(crate) use dial::{Dialled, connect_stream};
 pub use reference::UpstreamRef;
 pub use status::{EndpointStatus, UpstreamStatus};
 

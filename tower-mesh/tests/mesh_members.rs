@@ -397,6 +397,11 @@ async fn byte_streams_are_spread_by_how_many_are_open() {
     assert!(open().iter().all(|open| *open >= 4), "{:?}", open());
     drop(streams);
     assert_eq!(open(), [0, 0]);
+
+    drop(client);
+    let followed = web.status().upstreams;
+    assert_eq!(followed.len(), 1, "for the next stream");
+    assert_eq!(followed[0].usable.len(), 2);
 }
 
 #[tokio::test]

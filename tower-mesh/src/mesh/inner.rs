@@ -16,7 +16,12 @@ use super::{
     environment::Environment,
     presence::{Entry, Presence, Roster},
 };
-use crate::{Error, ErrorKind, authorize::Authorize, serve::shutdown::Timing, upstream::Context};
+use crate::{
+    Error, ErrorKind,
+    authorize::Authorize,
+    serve::shutdown::Timing,
+    upstream::{Context, Dialled},
+};
 
 /// What all handles of one member share.
 pub(super) struct Inner {
@@ -27,6 +32,7 @@ pub(super) struct Inner {
     pub(super) consul_verified: bool,
     pub(super) identity_source: String,
     pub(super) context: Arc<Context>,
+    pub(super) dialled: Dialled,
     pub(super) authorize: Arc<dyn Authorize>,
     pub(super) intentions: Option<Intentions>,
     pub(super) health: Health,

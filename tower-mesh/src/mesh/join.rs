@@ -18,7 +18,7 @@ use crate::{
     Error, ErrorKind,
     error::BoxError,
     time::{FOREVER, later},
-    upstream::{Context, ContextConfig},
+    upstream::{Context, ContextConfig, Dialled},
 };
 
 pub(super) async fn join(builder: MeshBuilder) -> Result<Mesh, Error> {
@@ -70,6 +70,7 @@ pub(super) async fn join(builder: MeshBuilder) -> Result<Mesh, Error> {
         consul_verified: verified,
         identity_source,
         context,
+        dialled: Dialled::default(),
         authorize,
         intentions,
         health: Health::new(builder.serving.initial.clone()),

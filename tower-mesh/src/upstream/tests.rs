@@ -284,14 +284,14 @@ async fn streams_reach_an_endpoint_that_lives() {
     drop(nowhere);
     let context = world.context().await;
     for _ in 0..10 {
-        let (mut connection, _load) = connect_stream(&context, &"api".into())
+        let (mut connection, _load) = connect_stream(&context, &context.upstream(&"api".into()))
             .await
             .expect("a connection");
         assert_eq!(connection.peer.id().service().as_str(), "api");
         assert!(connection.alpn.is_none());
         connection.stream.shutdown().await.expect("closed");
     }
-    let error = connect_stream(&context, &"ghost".into())
+    let error = connect_stream(&context, &context.upstream(&"ghost".into()))
         .await
         .expect_err("nobody");
     assert!(error.is_no_endpoints());
