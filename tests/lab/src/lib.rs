@@ -24,6 +24,8 @@
 //! Beside Consul there are the peers nobody here wrote: [`envoy`] sidecars, members on Consul's Go SDK ([`go_peer`]) and
 //! Consul's own small proxy ([`connect_proxy`]).
 //!
+//! [`FaultProxy`] does to connections what networks do, and [`load`] sends requests and counts what became of each.
+//!
 //! `cargo run -p mesh-lab -- setup` makes everything available, `-- versions` says what is there,
 //! and `-- consul` starts one real agent by hand. With `MESH_LAB=required` a missing component fails
 //! the test instead of skipping it; with `MESH_LAB_KEEP=1` data directories are left behind.
@@ -34,10 +36,12 @@ mod connect_proxy;
 mod consul;
 mod envoy;
 mod error;
+mod faults;
 mod find;
 mod gate;
 mod go_peer;
 mod http;
+pub mod load;
 mod ports;
 mod process;
 mod program;
@@ -50,6 +54,7 @@ pub use connect_proxy::{ConnectProxy, RunningProxy, connect_proxy};
 pub use consul::{Agent, Consul, DefaultPolicy, OwnCa};
 pub use envoy::{Envoy, Sidecar, SidecarBuilder, envoy};
 pub use error::Error;
+pub use faults::{Fault, FaultProxy};
 pub use find::{Found, Missing, Origin, find_consul};
 pub use gate::{component, consul};
 pub use go_peer::{Dial, Dialler, Fate, GoLoad, GoPeer, GoServer, Serve, go_peer};
