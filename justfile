@@ -23,6 +23,10 @@ clippy:
 setup:
     .ci/run setup
 
+# a world to look at until ctrl-c: a real Consul with its UI, the example services, one behind Envoy
+up:
+    cargo run -p mesh-lab -- up
+
 # all tests; nothing may be skipped
 test:
     .ci/run test

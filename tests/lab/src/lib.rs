@@ -27,7 +27,7 @@
 //! [`FaultProxy`] does to connections what networks do, and [`load`] sends requests and counts what became of each.
 //!
 //! `cargo run -p mesh-lab -- setup` makes everything available, `-- versions` says what is there,
-//! and `-- consul` starts one real agent by hand. With `MESH_LAB=required` a missing component fails
+//! `-- consul` starts one real agent by hand, and `-- up` a whole world to look at. With `MESH_LAB=required` a missing component fails
 //! the test instead of skipping it; with `MESH_LAB_KEEP=1` data directories are left behind.
 
 mod cache;

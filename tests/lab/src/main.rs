@@ -1,9 +1,12 @@
-//! `setup` makes the real components available, `versions` says what is there, `consul` runs one.
+//! `setup` makes the real components available, `versions` says what is there, `consul` runs one, `up` a whole world.
+
+mod up;
 
 use std::process::ExitCode;
 
 use tokio::signal::unix::{SignalKind, signal};
 
+use self::up::World;
 use mesh_lab::{
     Component, Consul, DefaultPolicy, Error, Found, Version, build_consul, find_component,
     find_consul, provide,
@@ -18,7 +21,12 @@ usage: mesh-lab <command>
       --oldest          the oldest supported release instead of the newest
       --server          a server with its state on disk instead of a development server
       --acl             ACLs on, default deny
-      --client          a client agent beside the server, and print how to reach that";
+      --client          a client agent beside the server, and print how to reach that
+  up                    run a world to look at until interrupted: a real Consul with its UI, the example
+                        services, and one behind Envoy";
+
+/// Why a command could not do what it was asked for.
+type Failure = Box<dyn std::error::Error + Send + Sync>;
 
 fn main() -> ExitCode {
     let arguments: Vec<_> = std::env::args().skip(1).collect();
@@ -28,12 +36,13 @@ fn main() -> ExitCode {
             true => Ok(()),
             false => return ExitCode::FAILURE, // each reason has been said
         },
+        ["up"] => look_at_a_world(),
         ["versions"] => {
             versions();
             Ok(())
         }
         ["consul", options @ ..] => match Options::parse(options) {
-            Some(options) => run(options),
+            Some(options) => run(options).map_err(Failure::from),
             None => return usage(),
         },
         _ => return usage(),
@@ -41,7 +50,13 @@ fn main() -> ExitCode {
     match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("mesh-lab: {error:?}");
+            eprint!("mesh-lab: {error}");
+            let mut cause = error.source();
+            while let Some(error) = cause {
+                eprint!(": {error}");
+                cause = error.source();
+            }
+            eprintln!();
             ExitCode::FAILURE
         }
     }
@@ -179,12 +194,32 @@ async fn run(options: Options) -> Result<(), Error> {
             agent.log_path().display()
         );
     }
-    // Where signals cannot be waited for, end at once and take the agents along.
+    interrupted().await;
+    Ok(())
+}
+
+#[tokio::main]
+async fn look_at_a_world() -> Result<(), Failure> {
+    let mut interrupted = std::pin::pin!(interrupted());
+    // An interrupt while it starts ends it too: what has been started goes with the future.
+    let world = tokio::select! {
+        world = World::start() => world?,
+        () = &mut interrupted => return Ok(()),
+    };
+    tokio::select! {
+        introduced = world.introduce() => introduced?,
+        () = &mut interrupted => return world.stop().await,
+    }
+    interrupted.await;
+    world.stop().await
+}
+
+/// Returns when this process is asked to end. Where signals cannot be waited for, it is at once.
+async fn interrupted() {
     if let Ok(mut terminated) = signal(SignalKind::terminate()) {
         tokio::select! {
             _ = tokio::signal::ctrl_c() => {}
             _ = terminated.recv() => {}
         }
     }
-    Ok(())
 }
