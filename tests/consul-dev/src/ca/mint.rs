@@ -2,11 +2,11 @@
 
 use std::time::{Duration, SystemTime};
 
+use aws_lc_rs::digest::{Digest, SHA384};
 use aws_lc_rs::encoding::AsBigEndian as _;
-use aws_lc_rs::signature::{ECDSA_P256_SHA256_ASN1_SIGNING, EcdsaKeyPair, KeyPair as _};
-use p384::ecdsa::signature::hazmat::PrehashSigner as _;
-use p384::ecdsa::{Signature, SigningKey};
-use p384::pkcs8::DecodePrivateKey as _;
+use aws_lc_rs::signature::{
+    ECDSA_P256_SHA256_ASN1_SIGNING, ECDSA_P384_SHA384_ASN1_SIGNING, EcdsaKeyPair, KeyPair as _,
+};
 use rcgen::string::Ia5String;
 use rcgen::{
     BasicConstraints, CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa,
@@ -148,12 +148,17 @@ fn with_sha256(certificate: &[u8], signer: &CaKey) -> Result<Vec<u8>, CaError> {
         .position(|window| window == ECDSA_SHA384)
         .ok_or_else(|| unusable("finding the signature algorithm"))?;
     body.splice(at..at + ECDSA_SHA384.len(), ECDSA_SHA256.iter().copied());
-    let key = SigningKey::from_pkcs8_der(&signer.pair.serialize_der())
+    let key = signer.pair.serialize_der();
+    let key = EcdsaKeyPair::from_pkcs8(&ECDSA_P384_SHA384_ASN1_SIGNING, &key)
         .map_err(|_unspecified| CaError::Key("reading the P-384 key".to_owned()))?;
-    let signature: Signature = key
-        .sign_prehash(&der::sha256(&body))
+    // The key takes digests of 48 bytes only. ECDSA signs the digest as a number, and a number is the same with zeros before
+    // it: what comes out is the signature of the shorter digest.
+    let mut digest = vec![0; 16];
+    digest.extend(der::sha256(&body));
+    let signature = Digest::import_less_safe(&digest, &SHA384)
+        .and_then(|digest| key.sign_digest(&digest))
         .map_err(|_unspecified| unusable("signing with SHA-256"))?;
-    let signature = der::bit_string(signature.to_der().as_bytes());
+    let signature = der::bit_string(signature.as_ref());
     Ok(der::sequence(&[&body, ECDSA_SHA256, &signature]))
 }
 
