@@ -4,11 +4,12 @@ use std::{
     fmt,
     hash::{Hash, Hasher},
     path::{Path, PathBuf},
-    sync::{Arc, Mutex, PoisonError},
-    time::SystemTime,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::{Duration, SystemTime},
 };
 
 use http::HeaderValue;
+use tokio::time::Instant;
 use zeroize::Zeroizing;
 
 use crate::error::Error;
@@ -30,6 +31,31 @@ enum Source {
 struct TokenFile {
     path: PathBuf,
     last: Mutex<Option<Seen>>,
+    complaint: Mutex<Complaint>,
+}
+
+/// Whether, and when, it was last said that the file cannot be read. It is asked for with every call.
+#[derive(Default)]
+struct Complaint(Option<Instant>);
+
+impl Complaint {
+    const EVERY: Duration = Duration::from_secs(60);
+
+    /// The file cannot be read: whether to say so.
+    fn is_due(&mut self, now: Instant) -> bool {
+        let due = self
+            .0
+            .is_none_or(|said| now.saturating_duration_since(said) >= Self::EVERY);
+        if due {
+            self.0 = Some(now);
+        }
+        due
+    }
+
+    /// The file can be read: whether that is news.
+    fn ends(&mut self) -> bool {
+        self.0.take().is_some()
+    }
 }
 
 /// A file's content and what told it from others when it was read.
@@ -66,6 +92,7 @@ impl Token {
         Self(Source::File(Arc::new(TokenFile {
             path: path.into(),
             last: Mutex::new(None),
+            complaint: Mutex::default(),
         })))
     }
 
@@ -113,19 +140,22 @@ pub(crate) fn header_value(secret: &str) -> Result<HeaderValue, Error> {
 
 impl TokenFile {
     async fn read(&self) -> Result<Arc<Zeroizing<String>>, Error> {
-        let last = self.lock().clone();
-        match (
-            read_if_changed(&self.path, last.as_ref().map(|seen| seen.stamp)).await,
-            last,
-        ) {
+        let last = locked(&self.last).clone();
+        let read = read_if_changed(&self.path, last.as_ref().map(|seen| seen.stamp)).await;
+        if read.is_ok() && locked(&self.complaint).ends() {
+            tracing::info!(file = %self.path.display(), "token file is readable again");
+        }
+        match (read, last) {
             (Ok(Some(seen)), _) => {
                 let secret = Arc::clone(&seen.secret);
-                *self.lock() = Some(seen);
+                *locked(&self.last) = Some(seen);
                 Ok(secret)
             }
             (Ok(None), Some(last)) => Ok(last.secret),
             (Err(error), Some(last)) => {
-                tracing::warn!(file = %self.path.display(), %error, "token file is not readable, the last token stays in use");
+                if locked(&self.complaint).is_due(Instant::now()) {
+                    tracing::warn!(file = %self.path.display(), %error, "token file is not readable, the last token stays in use");
+                }
                 Ok(last.secret)
             }
             (Err(error), None) => Err(Error::config(format!(
@@ -139,11 +169,11 @@ impl TokenFile {
             ))),
         }
     }
+}
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, Option<Seen>> {
-        // The guarded value is replaced whole, so a panic elsewhere cannot have left it half-written.
-        self.last.lock().unwrap_or_else(PoisonError::into_inner)
-    }
+/// What is guarded here is replaced whole, so a panic elsewhere cannot have left it half-written.
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 async fn read_if_changed(path: &Path, last: Option<Stamp>) -> std::io::Result<Option<Seen>> {
@@ -215,5 +245,24 @@ impl fmt::Debug for Token {
             Source::Secret(_) => f.write_str("Token(…)"),
             Source::File(file) => write!(f, "Token(file {})", file.path.display()),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_unreadable_file_is_complained_of_once_a_minute_and_its_return_told_once() {
+        let start = Instant::now();
+        let at = |seconds| start + Duration::from_secs(seconds);
+        let mut complaint = Complaint::default();
+        assert!(!complaint.ends(), "it was readable all the time");
+        let said: Vec<_> = (0..130)
+            .filter(|&second| complaint.is_due(at(second)))
+            .collect();
+        assert_eq!(said, [0, 60, 120]);
+        assert!(complaint.ends() && !complaint.ends());
+        assert!(complaint.is_due(at(131)), "another time it is news again");
     }
 }
