@@ -166,6 +166,16 @@ async fn a_token_is_sent_to_the_grpc_port_the_agent_names_and_to_none_that_is_gu
 }
 
 #[tokio::test]
+async fn an_agent_that_cannot_name_its_grpc_port_for_a_moment_is_asked_again() {
+    let dev = ConsulDev::start().await.expect("a Consul");
+    dev.fault(FaultRule::new("GET /v1/agent/self", Fault::no_leader()).times(2));
+    let chosen = select(&client(&dev), &web(), &SelectConfig::default())
+        .await
+        .expect("a source");
+    assert!(chosen.source.describe().contains("gRPC"), "{chosen:?}");
+}
+
+#[tokio::test]
 async fn no_deadline_is_too_far_away() {
     let dev = ConsulDev::start().await.expect("a Consul");
     let forever = SelectConfig::default().within(Duration::MAX);

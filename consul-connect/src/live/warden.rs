@@ -232,7 +232,7 @@ pub(crate) fn admit(set: &LiveSet, live: &Live, rules: &Rules) -> Result<(), Rea
     } else {
         match (&rules.authorize, rules.layer) {
             (Some(authorize), Layer::Connection) => {
-                match authorize.connection(Caller::Peer(&live.facts.peer)) {
+                match ask(&**authorize, Caller::Peer(&live.facts.peer)) {
                     Verdict::Allow(_) => None,
                     Verdict::Deny(reason) => Some(reason),
                     Verdict::PerRequest => Some(NO_REQUESTS),

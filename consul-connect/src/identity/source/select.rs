@@ -219,7 +219,7 @@ mod over_grpc {
                 return Err(SourceError::new(text).with_cause(cause));
             }
         };
-        for candidate in candidates(client, &mut tried).await {
+        for candidate in candidates(client, &mut tried).await? {
             match answers(client, &candidate, &ours).await {
                 Ok(grpc) => {
                     let reason = "agent/self names this gRPC port".to_owned();
@@ -235,16 +235,27 @@ mod over_grpc {
     }
 
     /// Addresses to try. Only what the agent itself names: a token goes to none that was guessed.
-    async fn candidates(client: &Client, tried: &mut Vec<String>) -> Vec<String> {
+    ///
+    /// # Errors
+    /// If the agent cannot tell now. A moment of weakness must not choose the source that shares its keys for good.
+    async fn candidates(
+        client: &Client,
+        tried: &mut Vec<String>,
+    ) -> Result<Vec<String>, SourceError> {
         let ports = match client.agent().self_().await {
             Ok(info) => info
                 .into_value()
                 .xds
                 .map(|xds| xds.ports)
                 .unwrap_or_default(),
+            Err(error) if error.is_retryable() => {
+                let place = client.config().address();
+                let text = format!("asking Consul at {place} for its gRPC port");
+                return Err(SourceError::new(text).with_cause(error));
+            }
             Err(error) => {
                 tried.push(format!("agent/self: {error}"));
-                return Vec::new();
+                return Ok(Vec::new());
             }
         };
         let host = host(client.config().address());
@@ -256,7 +267,7 @@ mod over_grpc {
         if open.is_empty() {
             tried.push("agent/self says that gRPC is off".to_owned());
         }
-        open
+        Ok(open)
     }
 
     /// The host of the agent; this one if it is reached by a socket.
