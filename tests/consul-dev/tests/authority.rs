@@ -3,6 +3,7 @@
 #[path = "support/http.rs"]
 mod support;
 
+use aws_lc_rs::signature::{ECDSA_P384_SHA256_ASN1, UnparsedPublicKey};
 use std::time::Duration;
 
 use consul_dev::{ConsulDev, KeyKind};
@@ -115,6 +116,12 @@ async fn a_rotation_keeps_the_old_root_and_cross_signs_the_new_one() {
                 leaf.signature_algorithm.algorithm.to_id_string(),
                 "1.2.840.10045.4.3.2"
             );
+            UnparsedPublicKey::new(
+                &ECDSA_P384_SHA256_ASN1,
+                &new.public_key().subject_public_key.data,
+            )
+            .verify(leaf.tbs_certificate.as_ref(), &leaf.signature_value.data)
+            .expect("signed by the new root");
         } else {
             assert!(signed_by(&leaf, &new), "{kind:?}");
         }
