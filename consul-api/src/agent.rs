@@ -14,11 +14,13 @@ use crate::{
 };
 
 mod local;
+mod register_service;
 mod registration;
 
 pub use local::{
     Authorization, Coordinate, Member, SelfConfig, SelfInfo, ServiceHealth, Version, Xds, XdsPorts,
 };
+pub use register_service::RegisterService;
 pub use registration::{Check, CheckRegistration, ServiceConnect, ServiceRegistration};
 
 /// The calls of `/v1/agent`: see [`Client::agent`].
@@ -329,52 +331,6 @@ impl Agent<'_> {
                 request.set_query("reason", reason);
             }
         })
-    }
-}
-
-/// A registration of a service: see [`Agent::register_service`].
-#[derive(Clone, Debug)]
-#[must_use = "nothing is sent until this is awaited"]
-pub struct RegisterService {
-    call: Call<()>,
-}
-
-impl RegisterService {
-    /// Removes the checks that an earlier registration had and this one has not.
-    pub fn replace_existing_checks(self) -> Self {
-        Self {
-            call: self
-                .call
-                .map_request(|request| request.set_query("replace-existing-checks", "true")),
-        }
-    }
-
-    /// Registers in a namespace. Enterprise.
-    pub fn namespace(self, name: impl Into<String>) -> Self {
-        Self {
-            call: self.call.namespace(name),
-        }
-    }
-
-    /// Registers in an admin partition. Enterprise.
-    pub fn partition(self, name: impl Into<String>) -> Self {
-        Self {
-            call: self.call.partition(name),
-        }
-    }
-
-    /// The request as a value, as it would be sent.
-    pub fn request(&self) -> &Request<()> {
-        self.call.request()
-    }
-}
-
-impl IntoFuture for RegisterService {
-    type Output = <Call<()> as IntoFuture>::Output;
-    type IntoFuture = <Call<()> as IntoFuture>::IntoFuture;
-
-    fn into_future(self) -> Self::IntoFuture {
-        self.call.into_future()
     }
 }
 

@@ -15,6 +15,8 @@ use crate::{
 
 mod defaults;
 mod entry;
+mod jwt_provider;
+mod resolver;
 mod security;
 mod traffic;
 
@@ -23,18 +25,23 @@ pub use defaults::{
     ServiceDefaults, UpstreamConfig, UpstreamConfiguration, UpstreamLimits,
 };
 pub use entry::{ConfigEntry, OtherEntry};
-pub use security::{
+pub use jwt_provider::{
     CaCertificateProviderInstance, JsonWebKeySet, JwksCluster, JwksRetryPolicy,
     JwksTlsCertificates, JwtCacheConfig, JwtForwarding, JwtLocation, JwtLocationHeader,
-    JwtLocationName, JwtProvider, LocalJwks, Mesh, MeshHttp, MeshHttpIncoming, MeshPeering,
-    MeshTls, MeshTlsDirection, RemoteJwks, RequestNormalization, RetryPolicyBackOff,
-    ServiceIntentions, SourceIntention, TransparentProxyMesh, TrustedCa,
+    JwtLocationName, JwtProvider, LocalJwks, RemoteJwks, RetryPolicyBackOff, TrustedCa,
+};
+pub use resolver::{
+    CookieConfig, FailoverPolicy, HashPolicy, LeastRequestConfig, LoadBalancer,
+    PrioritizeByLocality, ResolverFailover, ResolverFailoverTarget, ResolverRedirect,
+    ResolverSubset, RingHashConfig, ServiceResolver,
+};
+pub use security::{
+    Mesh, MeshHttp, MeshHttpIncoming, MeshPeering, MeshTls, MeshTlsDirection, RequestNormalization,
+    ServiceIntentions, SourceIntention, TransparentProxyMesh,
 };
 pub use traffic::{
-    CookieConfig, FailoverPolicy, HashPolicy, HeaderEdits, LeastRequestConfig, LoadBalancer,
-    PrioritizeByLocality, ResolverFailover, ResolverFailoverTarget, ResolverRedirect,
-    ResolverSubset, RingHashConfig, RouteDestination, RouteHeaderMatch, RouteHttpMatch, RouteMatch,
-    RouteQueryMatch, ServiceResolver, ServiceRoute, ServiceRouter, ServiceSplit, ServiceSplitter,
+    HeaderEdits, RouteDestination, RouteHeaderMatch, RouteHttpMatch, RouteMatch, RouteQueryMatch,
+    ServiceRoute, ServiceRouter, ServiceSplit, ServiceSplitter,
 };
 
 /// The calls of `/v1/config`: see [`Client::config_entries`].
