@@ -17,15 +17,22 @@ async fn connect(material: Material) -> Result<Identity, IdentityError> {
 /// The refusal of a fixed source's only material.
 async fn refusal(material: Material) -> InvalidMaterial {
     match connect(material).await {
-        Err(IdentityError::Ended {
-            last: Some(IdentityFault::Material(refusal)),
-            ..
-        }) => refusal,
+        // A leaf whose time has not come is waited for, up to the deadline.
+        Err(
+            IdentityError::Ended {
+                last: Some(IdentityFault::Material(refusal)),
+                ..
+            }
+            | IdentityError::TimedOut {
+                last: Some(IdentityFault::Material(refusal)),
+                ..
+            },
+        ) => refusal,
         other => panic!("{other:?}"),
     }
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn each_defect_has_its_own_refusal() {
     let ca = TestCa::new(TD);
     let id = ca.id("web");
