@@ -2,6 +2,7 @@
 
 mod inventory;
 mod pair;
+pub mod peers;
 mod raw;
 pub mod real;
 pub mod real_mesh;
