@@ -20,7 +20,7 @@ use tokio::{
 };
 
 use crate::{
-    Alpn, Authorize, ConnectionGuard, Identity, MeshStream, Peer,
+    Alpn, Authorize, ConnectionGuard, Identity, MeshStream, Peer, Permit,
     live::{LiveSet, Warden},
 };
 use handshake::Handshake;
@@ -55,6 +55,8 @@ pub struct Accepted {
     pub alpn: Option<Alpn>,
     /// When and why it must close.
     pub guard: ConnectionGuard,
+    /// What let it in; `None` under [`Layer::Request`](crate::Layer::Request), where each request is decided.
+    pub permit: Option<Permit>,
     /// Where the caller is.
     pub remote_addr: SocketAddr,
 }

@@ -1,7 +1,9 @@
 //! Sums of times that configuration, Consul or a certificate had a say in. They end at a time that never comes instead of
 //! in a panic.
 
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
+#[cfg(feature = "grpc")]
+use std::time::SystemTime;
 
 use tokio::time::Instant;
 

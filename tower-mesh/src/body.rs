@@ -16,7 +16,10 @@ use http_body::{Frame, SizeHint};
 pub(crate) use outgoing::{Sent, Turn, Upload};
 pub(crate) use received::{Received, Terms};
 
-use crate::error::{BoxError, Error};
+use crate::{
+    error::{BoxError, Error},
+    measure::Exchange,
+};
 
 /// A body of a request to or a response from an upstream: bytes, then perhaps trailers.
 ///
@@ -101,6 +104,14 @@ impl Body {
 
     pub(crate) fn received(received: Received) -> Self {
         Self(Kind::Received(received))
+    }
+
+    /// The request ends with this body of its response.
+    pub(crate) fn measured(mut self, exchange: Exchange) -> Self {
+        if let Kind::Received(received) = &mut self.0 {
+            received.measure(exchange);
+        }
+        self
     }
 
     /// The same body again, if it can be sent more than once.

@@ -29,6 +29,7 @@ pub use response::Response;
 use crate::{
     body::Body,
     error::{BoxError, Error},
+    measure::Sink,
     resolve::Resolve,
     upstream::{Context as Upstreams, ContextConfig, Upstream, UpstreamRef, UpstreamStatus},
 };
@@ -95,9 +96,10 @@ impl Client {
     ///
     /// Outside a tokio runtime.
     pub fn with_resolver(identity: Identity, service: ServiceName, resolve: impl Resolve) -> Self {
+        let sink = Sink::of(identity.current().id().service().as_str());
         let connector = Connector::new(identity);
-        let upstreams =
-            Upstreams::new(None, connector, Arc::new(resolve), ContextConfig::default());
+        let config = ContextConfig::default();
+        let upstreams = Upstreams::new(None, connector, Arc::new(resolve), config, sink);
         Self::new(&upstreams, &service.into())
     }
 

@@ -47,7 +47,7 @@ struct Shared {
     /// Counts publications and failures, for those who wait for the first.
     changes: watch::Sender<u64>,
     /// What the resolver said last, if it was an error.
-    problem: Mutex<Option<Arc<BoxError>>>,
+    problem: Mutex<Option<Problem>>,
 }
 
 /// Makes the endpoint of an instance.
@@ -76,7 +76,6 @@ impl Cluster {
             make,
             endpoints: HashMap::new(),
             instances: Vec::new(),
-            resolved_at: Instant::now(),
             node_failing_since: None,
         };
         let following = runtime.spawn(follower.follow(resolution));
@@ -97,7 +96,7 @@ impl Cluster {
     }
 
     /// What the resolver said last, if it was an error.
-    pub(crate) fn problem(&self) -> Option<Arc<BoxError>> {
+    pub(crate) fn problem(&self) -> Option<Problem> {
         self.shared
             .problem
             .lock()
@@ -108,6 +107,15 @@ impl Cluster {
     pub(crate) fn changes(&self) -> watch::Receiver<u64> {
         self.shared.changes.subscribe()
     }
+}
+
+/// What keeps a resolver from saying anything new.
+#[derive(Clone, Debug)]
+pub(crate) struct Problem {
+    /// What it said last.
+    pub(crate) error: Arc<BoxError>,
+    /// Since when it has said nothing else.
+    pub(crate) since: Instant,
 }
 
 /// The task of a cluster.
@@ -121,7 +129,6 @@ struct Follower {
     /// Every known instance's endpoint, used or not: one that flaps keeps its load and connections.
     endpoints: HashMap<(String, Address), Arc<Endpoint>>,
     instances: Vec<Instance>,
-    resolved_at: Instant,
     node_failing_since: Option<Instant>,
 }
 
@@ -139,7 +146,6 @@ impl Follower {
             match item {
                 Some(Ok(instances)) => {
                     self.instances = instances;
-                    self.resolved_at = Instant::now();
                     self.renew_endpoints();
                     self.report(None);
                     grace_ends = self.publish();
@@ -196,7 +202,6 @@ impl Follower {
             used.collect(),
             &self.instances,
             in_grace,
-            self.resolved_at,
         );
         if in_grace {
             tracing::warn!(
@@ -214,10 +219,18 @@ impl Follower {
 
     fn report(&self, problem: Option<BoxError>) {
         if let Some(shared) = self.shared.upgrade() {
-            *shared
+            let mut known = shared
                 .problem
                 .lock()
-                .unwrap_or_else(PoisonError::into_inner) = problem.map(Arc::new);
+                .unwrap_or_else(PoisonError::into_inner);
+            let since = known
+                .as_ref()
+                .map_or_else(Instant::now, |known| known.since);
+            *known = problem.map(|error| Problem {
+                error: Arc::new(error),
+                since,
+            });
+            drop(known);
             shared.changes.send_modify(|changes| *changes += 1);
         }
     }

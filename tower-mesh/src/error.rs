@@ -71,6 +71,30 @@ pub enum ErrorKind {
     Timeout,
 }
 
+impl ErrorKind {
+    /// A short, stable word for metrics and logs.
+    #[must_use]
+    pub const fn code(self) -> &'static str {
+        match self {
+            Self::Body => "body",
+            Self::Config => "config",
+            Self::Connect => "connect",
+            Self::Consul => "consul",
+            Self::Decode => "decode",
+            Self::Denied => "denied",
+            Self::Identity => "identity",
+            Self::Listen => "listen",
+            Self::NoEndpoints => "no_endpoints",
+            Self::NotSent => "not_sent",
+            Self::Protocol => "protocol",
+            Self::Sent => "sent",
+            Self::Shutdown => "shutdown",
+            Self::Status => "status",
+            Self::Timeout => "timeout",
+        }
+    }
+}
+
 impl Error {
     /// `context` says what was being done, in lower case and without a final period.
     pub(crate) fn new(kind: ErrorKind, context: impl Into<Cow<'static, str>>) -> Self {

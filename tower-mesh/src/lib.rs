@@ -53,6 +53,8 @@
 //! | `grpc` | yes | an identity whose key never leaves the process: Consul's CA over gRPC |
 //! | `axum` | yes | [`Peer`] as an extractor, [`Error`] as a response |
 //! | `json` | yes | `json` on requests and responses |
+//! | `metrics` | yes | what is counted and timed, for the recorder of the process: [`metrics`] |
+//! | `admin` | no | a plaintext listener for operators: [`MeshBuilder::admin`] |
 //! | `dev` | no | `Mesh::dev`: a development Consul inside the process, loopback only |
 //!
 //! Consul is a trademark of HashiCorp/IBM; this project is not affiliated with either.
@@ -65,7 +67,13 @@ mod cluster;
 mod endpoint;
 mod error;
 mod grpc;
+mod measure;
 mod mesh;
+#[cfg(feature = "metrics")]
+pub mod metrics;
+#[cfg(not(feature = "metrics"))]
+#[expect(dead_code, reason = "names of what is not measured")]
+mod metrics;
 mod pool;
 pub mod resolve;
 pub mod serve;

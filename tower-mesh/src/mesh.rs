@@ -1,5 +1,7 @@
 //! Being a member of the mesh: identity, intentions, servers and clients under one handle.
 
+#[cfg(feature = "admin")]
+mod admin;
 mod advertise;
 mod builder;
 #[cfg(feature = "dev")]
@@ -7,6 +9,8 @@ mod dev;
 mod environment;
 mod inner;
 mod join;
+#[cfg(feature = "metrics")]
+mod observe;
 mod presence;
 mod signals;
 mod status;
@@ -186,7 +190,8 @@ impl Mesh {
         let mut builder =
             consul_connect::Listener::builder(me.identity().clone(), Arc::clone(&me.authorize))
                 .layer(Layer::Connection)
-                .grace(me.serving.grace);
+                .grace(me.serving.grace)
+                .on_refused(me.on_refused());
         if let Some(limit) = me.serving.max_connections {
             builder = builder.max_connections(limit);
         }
@@ -200,6 +205,7 @@ impl Mesh {
             listener,
             handle: handle.clone(),
             accepted: sender,
+            inbound: Arc::clone(&me.inbound),
         };
         let entry = me.enter(local_addr)?;
         let (timing, asks) = (me.timing(&entry), me.asks());
@@ -235,8 +241,8 @@ impl Mesh {
         let me = &self.0;
         let upstream = me.context.upstream(&upstream.into());
         me.dialled.remember(&upstream);
-        let (connection, load) = connect_stream(&me.context, &upstream).await?;
-        Ok(tcp::Stream::dialled(connection, load))
+        let (connection, load, open) = connect_stream(&me.context, &upstream).await?;
+        Ok(tcp::Stream::dialled(connection, load, open))
     }
 
     /// Who this process is.
@@ -304,24 +310,14 @@ impl Mesh {
     /// What is known now, how old it is, and what is wrong with it.
     #[must_use]
     pub fn status(&self) -> Status {
-        let me = &self.0;
-        Status {
-            service: me.service.clone(),
-            platform: me.environment.platform,
-            consul: me.consul_address.clone(),
-            consul_unverified: !me.consul_verified,
-            identity_source: me.identity_source.clone(),
-            identity: me.identity().status(),
-            intentions: me.intentions.as_ref().map(Intentions::status),
-            registrations: me
-                .roster
-                .all()
-                .iter()
-                .filter_map(|one| one.status())
-                .collect(),
-            upstreams: me.context.status(),
-            leaving: me.is_leaving(),
-        }
+        self.0.status()
+    }
+
+    /// Where the [admin listener](MeshBuilder::admin) is, if there is one.
+    #[cfg(feature = "admin")]
+    #[must_use]
+    pub fn admin_addr(&self) -> Option<std::net::SocketAddr> {
+        self.0.admin
     }
 
     /// Leaves the mesh: every server in the order told on [`Mesh`], at the same time. Called again
@@ -366,6 +362,7 @@ impl Mesh {
     {
         let me = &self.0;
         let mut builder = Server::builder(me.identity().clone(), Arc::clone(&me.authorize))
+            .measured(Arc::clone(&me.inbound))
             .limits(me.serving.limits.clone())
             .grace(me.serving.grace);
         if let Some(limit) = me.serving.max_connections {

@@ -32,6 +32,7 @@ pub use status::{EndpointStatus, UpstreamStatus};
 use crate::{
     cluster::{Cluster, Snapshot},
     error::{Error, ErrorKind},
+    measure::Outbound,
     resolve::Hidden,
 };
 
@@ -42,6 +43,7 @@ pub(crate) struct Upstream {
     /// The name as the authority of requests.
     authority: Authority,
     shared: Arc<Shared>,
+    outbound: Arc<Outbound>,
     /// Holds the connector, and with it the watch over what it opened.
     _context: Arc<Context>,
     _following: Option<AbortOnDropHandle<()>>,
@@ -64,6 +66,11 @@ pub(crate) struct Route {
 impl Upstream {
     pub(crate) fn name(&self) -> &Arc<str> {
         &self.name
+    }
+
+    /// What is counted and timed of it.
+    pub(crate) fn outbound(&self) -> &Outbound {
+        &self.outbound
     }
 
     pub(crate) fn authority(&self) -> &Authority {
@@ -130,7 +137,7 @@ impl Upstream {
             Some(Error::with_source(
                 ErrorKind::Consul,
                 context,
-                SharedError(problem),
+                SharedError(problem.error),
             ))
         })
     }

@@ -62,6 +62,23 @@ pub enum ConnectFailure {
     },
 }
 
+impl ConnectFailure {
+    /// A short, stable word for metrics and logs.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::Dial => "dial",
+            Self::DialTimeout { .. } => "dial_timeout",
+            Self::Handshake => "io",
+            Self::HandshakeTimeout { .. } => "timeout",
+            Self::OwnLeafExpired { .. } => "own_leaf_expired",
+            Self::Peer(refusal) => refusal.code(),
+            Self::RefusedByPeer { .. } => "refused_by_peer",
+            Self::Tls => "tls",
+            Self::Withdrawn { .. } => "withdrawn",
+        }
+    }
+}
+
 impl ConnectError {
     pub(super) fn new(destination: &Destination, failure: ConnectFailure) -> Self {
         let address = destination.address().clone();

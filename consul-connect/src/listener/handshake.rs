@@ -71,7 +71,7 @@ impl Handshake {
             not_after,
         };
         let member = live.enter(facts, Some(permit), warden);
-        admit(live, member.live(), &self.rules).map_err(|reason| Refused::Denied {
+        let permit = admit(live, member.live(), &self.rules).map_err(|reason| Refused::Denied {
             caller: peer.clone(),
             reason,
         })?;
@@ -82,6 +82,7 @@ impl Handshake {
             peer,
             alpn,
             guard,
+            permit,
             remote_addr,
         })
     }

@@ -17,7 +17,7 @@ use super::{
     review::{Action, NO_REQUESTS, Present, review},
 };
 use crate::{
-    Authorize, Caller, Identity, InvalidPeer, Peer, Reason, Roots, Snapshot, Verdict,
+    Authorize, Caller, Identity, InvalidPeer, Peer, Permit, Reason, Roots, Snapshot, Verdict,
     task::Task,
     tls::{Usage, verify},
 };
@@ -219,13 +219,13 @@ fn still_anchored(peer: &Peer, snapshot: &Snapshot, usage: Usage) -> Result<(), 
 ///
 /// # Errors
 /// The reason why it must not be used. It has been cut.
-pub(crate) fn admit(set: &LiveSet, live: &Live, rules: &Rules) -> Result<(), Reason> {
+pub(crate) fn admit(set: &LiveSet, live: &Live, rules: &Rules) -> Result<Option<Permit>, Reason> {
     // Between the handshake and the entry the roots may have changed, and the warden may have looked already.
     let snapshot = rules.identity.current();
-    let refused = if live.facts.generation != snapshot.generation()
+    let admitted = if live.facts.generation != snapshot.generation()
         && let Err(refusal) = still_anchored(&live.facts.peer, &snapshot, rules.peer_is)
     {
-        Some(Reason::new(
+        Err(Reason::new(
             "roots",
             format!("the roots changed during the handshake: {refusal}"),
         ))
@@ -233,18 +233,15 @@ pub(crate) fn admit(set: &LiveSet, live: &Live, rules: &Rules) -> Result<(), Rea
         match (&rules.authorize, rules.layer) {
             (Some(authorize), Layer::Connection) => {
                 match ask(&**authorize, Caller::Peer(&live.facts.peer)) {
-                    Verdict::Allow(_) => None,
-                    Verdict::Deny(reason) => Some(reason),
-                    Verdict::PerRequest => Some(NO_REQUESTS),
+                    Verdict::Allow(permit) => Ok(Some(permit)),
+                    Verdict::Deny(reason) => Err(reason),
+                    Verdict::PerRequest => Err(NO_REQUESTS),
                 }
             }
-            _ => None,
+            _ => Ok(None),
         }
     };
-    if let Some(reason) = refused {
-        live.cut(reason.clone());
-        return Err(reason);
-    }
+    let permit = admitted.inspect_err(|reason| live.cut(reason.clone()))?;
     if let Some(at) = hold(
         live,
         rules,
@@ -255,5 +252,5 @@ pub(crate) fn admit(set: &LiveSet, live: &Live, rules: &Rules) -> Result<(), Rea
     ) {
         set.look_at(at);
     }
-    Ok(())
+    Ok(permit)
 }

@@ -9,6 +9,7 @@ use pin_project_lite::pin_project;
 use tokio::time::{Instant, Sleep};
 
 use super::Refusal;
+use crate::{ErrorKind, measure::Exchange};
 
 pin_project! {
     /// The application's response body, or the few words of a refusal.
@@ -19,6 +20,7 @@ pin_project! {
     pub struct ResponseBody<B> {
         #[pin]
         state: State<B>,
+        exchange: Option<Exchange>,
     }
 }
 
@@ -34,30 +36,35 @@ pin_project! {
 }
 
 impl<B> ResponseBody<B> {
+    fn new(state: State<B>) -> Self {
+        Self {
+            state,
+            exchange: None,
+        }
+    }
+
+    /// The request ends with this body.
+    pub(crate) fn measured(mut self, exchange: Exchange) -> Self {
+        self.exchange = Some(exchange);
+        self
+    }
+
     /// The application's body, as it is.
     pub(crate) fn app(body: B) -> Self {
-        Self {
-            state: State::App { body },
-        }
+        Self::new(State::App { body })
     }
 
     /// The application's body, up to `deadline`.
     pub(crate) fn timed(body: B, deadline: Pin<Box<Sleep>>) -> Self {
-        Self {
-            state: State::Timed { body, deadline },
-        }
+        Self::new(State::Timed { body, deadline })
     }
 
     pub(crate) fn text(text: Bytes) -> Self {
-        Self {
-            state: State::Text { text: Some(text) },
-        }
+        Self::new(State::Text { text: Some(text) })
     }
 
     pub(crate) fn empty() -> Self {
-        Self {
-            state: State::Text { text: None },
-        }
+        Self::new(State::Text { text: None })
     }
 }
 
@@ -67,16 +74,12 @@ impl<B: Default> Default for ResponseBody<B> {
     }
 }
 
-impl<B: Body<Data = Bytes>> Body for ResponseBody<B> {
-    type Data = Bytes;
-    type Error = B::Error;
-
+impl<B: Body<Data = Bytes>> State<B> {
     fn poll_frame(
-        self: Pin<&mut Self>,
+        mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, B::Error>>> {
-        let mut state = self.project().state;
-        match state.as_mut().project() {
+        match self.as_mut().project() {
             StateProj::App { body } => return body.poll_frame(cx),
             StateProj::Text { text } => return Poll::Ready(text.take().map(Frame::data).map(Ok)),
             StateProj::Timed { body, deadline } => {
@@ -90,8 +93,33 @@ impl<B: Body<Data = Bytes>> Body for ResponseBody<B> {
             }
         }
         // Replacing the body drops it, and with it whatever the handler still does for it.
-        state.set(State::Text { text: None });
+        self.set(Self::Text { text: None });
         Poll::Ready(Some(Ok(Frame::trailers(Refusal::Deadline.trailers()))))
+    }
+}
+
+impl<B: Body<Data = Bytes>> Body for ResponseBody<B> {
+    type Data = Bytes;
+    type Error = B::Error;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, B::Error>>> {
+        let this = self.project();
+        let frame = ready!(this.state.poll_frame(cx));
+        if let Some(exchange) = this.exchange {
+            match &frame {
+                Some(Ok(frame)) => {
+                    if let Some(trailers) = frame.trailers_ref() {
+                        exchange.trailers(trailers);
+                    }
+                }
+                Some(Err(_)) => exchange.failed(ErrorKind::Body),
+                None => *this.exchange = None,
+            }
+        }
+        Poll::Ready(frame)
     }
 
     fn is_end_stream(&self) -> bool {

@@ -18,6 +18,10 @@ impl Dialect {
     pub(crate) fn of(headers: &HeaderMap) -> Self {
         grpc::content_type(headers).map_or(Self::Http, |value| Self::Grpc(value.clone()))
     }
+
+    pub(crate) fn is_grpc(&self) -> bool {
+        matches!(self, Self::Grpc(_))
+    }
 }
 
 /// Why the application does not answer itself.

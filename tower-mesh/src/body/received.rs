@@ -16,6 +16,7 @@ use tokio::time::{Instant, Sleep, sleep_until};
 use crate::{
     endpoint::InFlight,
     error::{Error, ErrorKind, grpc_failure},
+    measure::Exchange,
     pool::Lease,
     time::later,
 };
@@ -40,6 +41,7 @@ pub(crate) struct Received {
     held: Option<(Lease, InFlight)>,
     terms: Terms,
     timer: Option<Pin<Box<Sleep>>>,
+    exchange: Option<Exchange>,
 }
 
 impl Received {
@@ -57,7 +59,13 @@ impl Received {
             held,
             terms,
             timer: None,
+            exchange: None,
         }
+    }
+
+    /// The request ends with this body, which may be over.
+    pub(super) fn measure(&mut self, exchange: Exchange) {
+        self.exchange = self.incoming.is_some().then_some(exchange);
     }
 
     pub(super) fn poll_frame(
@@ -69,6 +77,11 @@ impl Received {
         };
         match Pin::new(&mut *incoming).poll_frame(cx) {
             Poll::Ready(Some(Ok(frame))) => {
+                if let (Some(exchange), Some(trailers)) =
+                    (self.exchange.as_mut(), frame.trailers_ref())
+                {
+                    exchange.trailers(trailers);
+                }
                 if incoming.is_end_stream() {
                     self.end();
                 } else if frame.is_data() && self.terms.is_late() {
@@ -131,11 +144,15 @@ impl Received {
         self.timer = None;
         self.incoming = None;
         self.held = None;
+        self.exchange = None;
     }
 
     fn fail(&mut self, error: Error) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
         if let Some((_, load)) = self.held.as_mut() {
             load.failed();
+        }
+        if let Some(exchange) = self.exchange.as_mut() {
+            exchange.failed(error.kind());
         }
         self.end();
         if self.terms.grpc {

@@ -35,7 +35,12 @@ where
     B::Error: Into<BoxError>,
 {
     let is_grpc = grpc::content_type(request.headers()).is_some();
+    let mut exchange = upstream.outbound().exchanges().begin(is_grpc);
     let result = bounded(upstream, limits, request, is_grpc).await;
+    match &result {
+        Ok(response) => exchange.answered(response.status(), response.headers()),
+        Err(error) => exchange.failed(error.kind()),
+    }
     match result {
         Err(error) if is_grpc => {
             // A generated client would call any error `Unknown`.
@@ -44,7 +49,7 @@ where
             response.extensions_mut().insert(error);
             Ok(response)
         }
-        result => result,
+        result => result.map(|response| response.map(|body| body.measured(exchange))),
     }
 }
 

@@ -8,6 +8,7 @@ use consul_connect::{
 
 use crate::{
     error::{Error, ErrorKind},
+    measure::{Open as OpenConnection, Outbound},
     pool::{Answer, BoxFuture, Closing, Guard, Offer, Open, Opened},
     resolve::Target,
 };
@@ -18,6 +19,7 @@ pub(crate) struct Dialer {
     target: Target,
     address: Address,
     name: Arc<str>,
+    outbound: Arc<Outbound>,
 }
 
 impl Dialer {
@@ -27,12 +29,14 @@ impl Dialer {
         target: Target,
         address: Address,
         name: Arc<str>,
+        outbound: Arc<Outbound>,
     ) -> Self {
         Self {
             connector,
             target,
             address,
             name,
+            outbound,
         }
     }
 }
@@ -58,11 +62,16 @@ impl Open for Dialer {
         let destination = destination(connector.identity(), &self.target, &self.address);
         let destination = destination.with_alpn(protocols);
         let name = Arc::clone(&self.name);
+        let outbound = Arc::clone(&self.outbound);
         Box::pin(async move {
-            let connection = connector
-                .connect(&destination)
-                .await
-                .map_err(|error| connect_error(&name, error))?;
+            let connection = match connector.connect(&destination).await {
+                Ok(connection) => connection,
+                Err(error) => {
+                    outbound.refused(&error);
+                    return Err(connect_error(&name, error));
+                }
+            };
+            let open = outbound.connected();
             let answer = match &connection.alpn {
                 None => Answer::Silent,
                 Some(Alpn::H2) => Answer::H2,
@@ -77,7 +86,10 @@ impl Open for Dialer {
                 io: Box::new(connection.stream),
                 answer,
                 generation: connection.generation,
-                guard: Box::new(Live(connection.guard)),
+                guard: Box::new(Live {
+                    guard: connection.guard,
+                    open,
+                }),
             })
         })
     }
@@ -101,18 +113,23 @@ pub(crate) fn connect_error(name: &str, error: ConnectError) -> Error {
     Error::with_source(kind, format!("connecting to {name}"), error)
 }
 
-struct Live(ConnectionGuard);
+struct Live {
+    guard: ConnectionGuard,
+    open: OpenConnection,
+}
 
 impl Guard for Live {
     fn closing(&mut self) -> BoxFuture<'_, Closing> {
         Box::pin(async {
-            match self.0.closing().await {
+            match self.guard.closing().await {
                 consul_connect::Closing::Drain { reason, .. } => {
                     tracing::debug!(%reason, "a connection is drained");
+                    self.open.drained(&reason);
                     Closing::Drain
                 }
                 consul_connect::Closing::Cut { reason } => {
                     tracing::info!(%reason, "a connection is cut");
+                    self.open.cut(&reason);
                     Closing::Cut
                 }
                 // What we do not know must not keep a connection.

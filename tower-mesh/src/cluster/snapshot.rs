@@ -21,7 +21,6 @@ pub(crate) struct Snapshot {
     known: usize,
     out: Vec<(String, String)>,
     in_grace: bool,
-    resolved_at: Instant,
     no_endpoint: Error,
 }
 
@@ -46,7 +45,6 @@ impl Snapshot {
         used: Vec<(Arc<Endpoint>, u16)>,
         instances: &[Instance],
         in_grace: bool,
-        resolved_at: Instant,
     ) -> Self {
         let weights: Vec<u32> = used
             .iter()
@@ -72,7 +70,6 @@ impl Snapshot {
             known: instances.len(),
             out: out.collect(),
             in_grace,
-            resolved_at,
             no_endpoint: no_endpoint(upstream, target, instances),
         }
     }
@@ -117,10 +114,6 @@ impl Snapshot {
 
     pub(crate) fn in_grace(&self) -> bool {
         self.in_grace
-    }
-
-    pub(crate) fn resolved_at(&self) -> Instant {
-        self.resolved_at
     }
 
     /// Why nothing can be picked; made beforehand, since a whole service calls in vain at once.

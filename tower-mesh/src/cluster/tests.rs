@@ -87,7 +87,7 @@ async fn an_error_keeps_the_last_set_and_is_shown() {
     settle().await;
     assert_eq!(used(&cluster), set(["a"]));
     assert_eq!(
-        cluster.problem().expect("a problem").to_string(),
+        cluster.problem().expect("a problem").error.to_string(),
         "no leader"
     );
     feed.send(Ok(vec![])).expect("a follower");

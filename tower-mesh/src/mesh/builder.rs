@@ -41,6 +41,8 @@ pub struct MeshBuilder {
     pub(super) node_grace: Option<Duration>,
     pub(super) advertise: Option<String>,
     pub(super) serving: Serving,
+    #[cfg(feature = "metrics")]
+    pub(super) admin: Option<String>,
 }
 
 /// What concerns servers alone.
@@ -105,6 +107,8 @@ impl MeshBuilder {
             node_grace: None,
             advertise: None,
             serving: Serving::default(),
+            #[cfg(feature = "metrics")]
+            admin: None,
         }
     }
 
@@ -269,6 +273,20 @@ impl MeshBuilder {
     /// How long connections may take that must end because rules, roots or leafs changed.
     pub fn connection_grace(mut self, grace: Grace) -> Self {
         self.serving.grace = grace;
+        self
+    }
+
+    /// Tells operators, over plaintext HTTP on a port of its own, how this member is: `/metrics` for
+    /// Prometheus, `/ready` and `/live` for probes, `/status` for a person, or a program by
+    /// `/status?format=json`. The address is a port, which is bound on loopback, or `host:port`.
+    /// Default: none.
+    ///
+    /// # Security
+    ///
+    /// Whoever reaches it can read who calls whom, and no secret. Nothing can be changed there.
+    #[cfg(feature = "admin")]
+    pub fn admin(mut self, address: impl ToString) -> Self {
+        self.admin = Some(address.to_string());
         self
     }
 

@@ -1,16 +1,21 @@
 //! The member behind the handle: its place in the catalog, and when it is asked to leave.
 
+#[cfg(feature = "metrics")]
+use std::sync::OnceLock;
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use consul_api::Client as Consul;
 use consul_connect::{
-    Intentions, Registration, RegistrationConfig, ServiceName, registration::Health,
+    Intentions, Refused, Registration, RegistrationConfig, ServiceName, registration::Health,
 };
 use futures_core::Stream;
 use futures_util::{StreamExt as _, stream};
 use tokio::sync::watch;
+#[cfg(feature = "metrics")]
+use tokio_util::task::AbortOnDropHandle;
 
 use super::{
+    Status,
     advertise::Advertise,
     builder::{Registering, Serving},
     environment::Environment,
@@ -19,6 +24,7 @@ use super::{
 use crate::{
     Error, ErrorKind,
     authorize::Authorize,
+    measure::Inbound,
     serve::shutdown::Timing,
     upstream::{Context, Dialled},
 };
@@ -39,6 +45,13 @@ pub(super) struct Inner {
     pub(super) advertise: Option<Advertise>,
     pub(super) serving: Serving,
     pub(super) roster: Arc<Roster>,
+    /// What its servers count.
+    pub(super) inbound: Arc<Inbound>,
+    /// Reads the status for the gauges, and tells it to operators.
+    #[cfg(feature = "metrics")]
+    pub(super) observing: OnceLock<AbortOnDropHandle<()>>,
+    #[cfg(feature = "admin")]
+    pub(super) admin: Option<SocketAddr>,
     pub(super) leaving: watch::Sender<Leaving>,
     #[cfg(feature = "dev")]
     pub(super) dev: Option<Arc<consul_dev::ConsulDev>>,
@@ -62,6 +75,33 @@ impl Leaving {
 impl Inner {
     pub(super) fn identity(&self) -> &consul_connect::Identity {
         self.context.identity()
+    }
+
+    /// What is known now.
+    pub(super) fn status(&self) -> Status {
+        Status {
+            service: self.service.clone(),
+            platform: self.environment.platform,
+            consul: self.consul_address.clone(),
+            consul_unverified: !self.consul_verified,
+            identity_source: self.identity_source.clone(),
+            identity: self.identity().status(),
+            intentions: self.intentions.as_ref().map(Intentions::status),
+            registrations: self
+                .roster
+                .all()
+                .iter()
+                .filter_map(|one| one.status())
+                .collect(),
+            upstreams: self.context.status(),
+            leaving: self.is_leaving(),
+        }
+    }
+
+    /// Counts what a listener refuses.
+    pub(super) fn on_refused(&self) -> impl Fn(SocketAddr, &Refused) + Send + Sync + use<> {
+        let inbound = Arc::clone(&self.inbound);
+        move |_, refused| inbound.refused(refused)
     }
 
     pub(super) fn left(&self) -> Error {

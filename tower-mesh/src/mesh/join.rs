@@ -1,5 +1,7 @@
 //! Joining: one thing after the other to one deadline, and errors that say what to do.
 
+#[cfg(feature = "metrics")]
+use std::sync::OnceLock;
 use std::{error::Error as StdError, sync::Arc, time::Duration};
 
 use consul_api::{Client, Config};
@@ -10,13 +12,18 @@ use consul_connect::{
 };
 use tokio::time::{Instant, timeout_at};
 
+#[cfg(feature = "metrics")]
+use super::observe::Observer;
 use super::{
     Mesh, MeshBuilder, advertise::Advertise, environment::Environment, inner::Inner,
     presence::Roster,
 };
+#[cfg(not(feature = "metrics"))]
+use crate::measure::Sink;
 use crate::{
     Error, ErrorKind,
     error::BoxError,
+    measure::Inbound,
     time::{FOREVER, later},
     upstream::{Context, ContextConfig, Dialled},
 };
@@ -33,6 +40,12 @@ pub(super) async fn join(builder: MeshBuilder) -> Result<Mesh, Error> {
         })
     });
     let advertise = advertise.transpose()?;
+    #[cfg(feature = "metrics")]
+    let observer = Observer::new(&service, builder.admin.as_deref()).await?;
+    #[cfg(feature = "metrics")]
+    let sink = observer.sink();
+    #[cfg(not(feature = "metrics"))]
+    let sink = Sink::of(service.as_str());
     let config = config(&builder)?;
     let verified = !config.is_verification_off();
     let attempt = Attempt {
@@ -57,12 +70,18 @@ pub(super) async fn join(builder: MeshBuilder) -> Result<Mesh, Error> {
     };
     let mut upstreams = ContextConfig::default();
     upstreams.node_grace = builder.node_grace.unwrap_or(upstreams.node_grace);
-    let context = Context::consul(consul.clone(), Connector::new(identity), upstreams);
+    let connector = Connector::new(identity);
+    let context = Context::consul(consul.clone(), connector, upstreams, sink.clone());
     #[cfg(feature = "dev")]
     if builder.dev.is_some() {
         super::dev::warn(attempt.service.as_str());
     }
-    Ok(Mesh(Arc::new(Inner {
+    let inner = Arc::new(Inner {
+        inbound: Inbound::new(sink),
+        #[cfg(feature = "metrics")]
+        observing: OnceLock::new(),
+        #[cfg(feature = "admin")]
+        admin: observer.admin_addr(),
         service: attempt.service,
         environment: Environment::of_process(),
         consul,
@@ -80,7 +99,10 @@ pub(super) async fn join(builder: MeshBuilder) -> Result<Mesh, Error> {
         leaving: tokio::sync::watch::Sender::default(),
         #[cfg(feature = "dev")]
         dev: builder.dev,
-    })))
+    });
+    #[cfg(feature = "metrics")]
+    observer.begin(&inner);
+    Ok(Mesh(inner))
 }
 
 fn config(builder: &MeshBuilder) -> Result<Config, Error> {

@@ -4,7 +4,11 @@ use consul_connect::{Alpn, Grace, Identity, Layer, Listener, ListenerBuilder};
 use tokio::net::{TcpListener, ToSocketAddrs};
 
 use super::{Limits, Server};
-use crate::{Error, ErrorKind, authorize::Authorize};
+use crate::{
+    Error, ErrorKind,
+    authorize::Authorize,
+    measure::{Inbound, Sink},
+};
 
 /// What is offered in the handshake. Envoy upstreams and the Go SDK each may offer one alone.
 const DEFAULT_ALPN: [&[u8]; 2] = [b"h2", b"http/1.1"];
@@ -15,10 +19,12 @@ pub struct ServerBuilder {
     listener: ListenerBuilder,
     authorize: Arc<dyn Authorize>,
     limits: Limits,
+    inbound: Arc<Inbound>,
 }
 
 impl ServerBuilder {
     pub(super) fn new(identity: Identity, authorize: Arc<dyn Authorize>) -> Self {
+        let service: Arc<str> = identity.current().id().service().as_str().into();
         let listener = Listener::builder(identity, Arc::clone(&authorize))
             .layer(Layer::Request)
             .alpn(DEFAULT_ALPN);
@@ -26,7 +32,14 @@ impl ServerBuilder {
             listener,
             authorize,
             limits: Limits::default(),
+            inbound: Inbound::new(Sink::of(service)),
         }
+    }
+
+    /// Counts with the other servers of a member.
+    pub(crate) fn measured(mut self, inbound: Arc<Inbound>) -> Self {
+        self.inbound = inbound;
+        self
     }
 
     /// What one connection may cost.
@@ -82,10 +95,19 @@ impl ServerBuilder {
     ///
     /// [`ErrorKind::Listen`] if the socket has no address.
     pub fn from_tcp(self, tcp: TcpListener) -> Result<Server, Error> {
-        let listener = self.listener.from_tcp(tcp).map_err(|error| {
+        let inbound = Arc::clone(&self.inbound);
+        let listener = self
+            .listener
+            .on_refused(move |_, refused| inbound.refused(refused));
+        let listener = listener.from_tcp(tcp).map_err(|error| {
             Error::with_source(ErrorKind::Listen, "taking over a bound socket", error)
         })?;
-        Ok(Server::new(listener, self.authorize, self.limits))
+        Ok(Server::new(
+            listener,
+            self.authorize,
+            self.limits,
+            self.inbound,
+        ))
     }
 }
 

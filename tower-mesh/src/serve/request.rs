@@ -25,6 +25,7 @@ use crate::{
     authorize::{Authorize, Caller, Decision, Dialect, Refusal, ResponseBody},
     error::BoxError,
     grpc,
+    measure::{Exchange, Exchanges},
 };
 
 /// Who a proxy says the caller is. Only a mesh gateway may say it, and only to the policy.
@@ -35,14 +36,21 @@ pub(crate) struct Requests<S> {
     app: S,
     authorize: Arc<dyn Authorize>,
     peer: Peer,
+    exchanges: Arc<Exchanges>,
 }
 
 impl<S> Requests<S> {
-    pub(crate) fn new(app: S, authorize: Arc<dyn Authorize>, peer: Peer) -> Self {
+    pub(crate) fn new(
+        app: S,
+        authorize: Arc<dyn Authorize>,
+        peer: Peer,
+        exchanges: Arc<Exchanges>,
+    ) -> Self {
         Self {
             app,
             authorize,
             peer,
+            exchanges,
         }
     }
 }
@@ -60,9 +68,12 @@ where
     fn call(&self, request: Request<Incoming>) -> Answer<S> {
         let (mut head, body) = request.into_parts();
         purify(&mut head);
-        match self.authorize.request(Caller::Peer(&self.peer), &head) {
+        let dialect = Dialect::of(&head.headers);
+        let exchange = self.exchanges.begin(dialect.is_grpc());
+        let decision = self.authorize.request(Caller::Peer(&self.peer), &head);
+        self.exchanges.decided(&decision);
+        match decision {
             Decision::Allow(permit) => {
-                let dialect = Dialect::of(&head.headers);
                 let deadline = match dialect {
                     Dialect::Grpc(_) => grpc::timeout(&head.headers).map(|d| Box::pin(sleep(d))),
                     Dialect::Http => None,
@@ -78,6 +89,7 @@ where
                     state,
                     dialect,
                     deadline,
+                    exchange: Some(exchange),
                 }
             }
             Decision::Deny(reason) => {
@@ -86,8 +98,9 @@ where
                     state: State::Refused {
                         reason: Some(reason),
                     },
-                    dialect: Dialect::of(&head.headers),
+                    dialect,
                     deadline: None,
+                    exchange: Some(exchange),
                 }
             }
             // A later kind of answer that this crate does not know is not a permission.
@@ -95,8 +108,9 @@ where
                 tracing::error!(peer = %self.peer, ?unknown, "request refused: unknown decision");
                 Answer {
                     state: State::Refused { reason: None },
-                    dialect: Dialect::of(&head.headers),
+                    dialect,
                     deadline: None,
+                    exchange: Some(exchange),
                 }
             }
         }
@@ -116,6 +130,7 @@ pin_project! {
         state: State<S, S::Future>,
         dialect: Dialect,
         deadline: Option<Pin<Box<Sleep>>>,
+        exchange: Option<Exchange>,
     }
 }
 
@@ -143,7 +158,7 @@ where
             if let Some(reason) = reason.take() {
                 response.extensions_mut().insert(reason);
             }
-            return Poll::Ready(Ok(response));
+            return Poll::Ready(Ok(measured(this.exchange, response)));
         }
 
         // A panic is the handler's fault, not its neighbours': the connection goes on.
@@ -151,10 +166,11 @@ where
         let refusal = match polled {
             Ok(Poll::Ready(Ok(response))) => {
                 let deadline = this.deadline.take();
-                return Poll::Ready(Ok(response.map(|body| match deadline {
+                let response = response.map(|body| match deadline {
                     Some(deadline) => ResponseBody::timed(body, deadline),
                     None => ResponseBody::app(body),
-                })));
+                });
+                return Poll::Ready(Ok(measured(this.exchange, response)));
             }
             Ok(Poll::Ready(Err(error))) => {
                 let error = error.into();
@@ -178,8 +194,21 @@ where
         };
         // Drops the call, so that an application out of time stops working for nobody.
         this.state.set(State::Refused { reason: None });
-        Poll::Ready(Ok(refusal.answer(this.dialect.clone())))
+        let response = refusal.answer(this.dialect.clone());
+        Poll::Ready(Ok(measured(this.exchange, response)))
     }
+}
+
+/// Hands the exchange on to the body, with whose end it ends.
+fn measured<B>(
+    exchange: &mut Option<Exchange>,
+    response: Response<ResponseBody<B>>,
+) -> Response<ResponseBody<B>> {
+    let Some(mut exchange) = exchange.take() else {
+        return response;
+    };
+    exchange.answered(response.status(), response.headers());
+    response.map(|body| body.measured(exchange))
 }
 
 /// Waits until the application is ready, hands it the request, and drives its answer.

@@ -19,7 +19,11 @@ use super::{
     request::Requests,
     stage::{self, Stage},
 };
-use crate::{authorize::Authorize, error::BoxError};
+use crate::{
+    authorize::Authorize,
+    error::BoxError,
+    measure::{Inbound, Open},
+};
 
 /// An HTTP server for verified members of the mesh. See the [module](crate::serve).
 pub struct Server {
@@ -27,6 +31,7 @@ pub struct Server {
     authorize: Arc<dyn Authorize>,
     limits: Arc<Limits>,
     handle: ServerHandle,
+    inbound: Arc<Inbound>,
 }
 
 impl Server {
@@ -35,8 +40,14 @@ impl Server {
         ServerBuilder::new(identity, authorize)
     }
 
-    pub(super) fn new(listener: Listener, authorize: Arc<dyn Authorize>, limits: Limits) -> Self {
+    pub(super) fn new(
+        listener: Listener,
+        authorize: Arc<dyn Authorize>,
+        limits: Limits,
+        inbound: Arc<Inbound>,
+    ) -> Self {
         Self {
+            inbound,
             listener,
             authorize,
             limits: Arc::new(limits),
@@ -122,8 +133,11 @@ impl Server {
         B::Error: Into<BoxError>,
     {
         let limits = Arc::clone(&self.limits);
-        let requests = Requests::new(app, Arc::clone(&self.authorize), accepted.peer);
-        let control = Control::new([watched(accepted.guard), stage::orders(stages)]);
+        let open = Arc::new(self.inbound.accepted());
+        let exchanges = self.inbound.caller(&accepted.peer);
+        let requests = Requests::new(app, Arc::clone(&self.authorize), accepted.peer, exchanges);
+        let watched = watched(accepted.guard, Arc::clone(&open));
+        let control = Control::new([watched, stage::orders(stages)]);
         let negotiated = match accepted.alpn {
             Some(Alpn::H2) => Some(Protocol::H2),
             Some(Alpn::Http11) => Some(Protocol::Http1),
@@ -132,6 +146,7 @@ impl Server {
         };
         async move {
             connection::serve(accepted.stream, negotiated, requests, &limits, control).await;
+            drop(open);
         }
     }
 }
@@ -146,17 +161,21 @@ impl fmt::Debug for Server {
 }
 
 /// What the live set asks of a connection. It says why in the log itself.
-fn watched(guard: ConnectionGuard) -> BoxStream<'static, Order> {
-    stream::unfold(Some(guard), |guard| async {
-        let mut guard = guard?;
+fn watched(guard: ConnectionGuard, open: Arc<Open>) -> BoxStream<'static, Order> {
+    stream::unfold(Some((guard, open)), |held| async {
+        let (mut guard, open) = held?;
         match guard.closing().await {
-            Closing::Drain { within, .. } => Some((
-                Order::Drain {
+            Closing::Drain { reason, within } => {
+                open.drained(&reason);
+                let order = Order::Drain {
                     within: Some(within),
-                },
-                Some(guard),
-            )),
-            Closing::Cut { .. } => Some((Order::Cut, None)),
+                };
+                Some((order, Some((guard, open))))
+            }
+            Closing::Cut { reason } => {
+                open.cut(&reason);
+                Some((Order::Cut, None))
+            }
             // A later kind that this crate does not know cannot be a permission to stay.
             unknown => {
                 tracing::error!(?unknown, "cutting a connection");

@@ -28,6 +28,7 @@ use super::{
 use crate::{
     authorize::{Authorize, dangerously_allow_all},
     error::BoxError,
+    measure::{Exchanges, Inbound, Sink},
 };
 
 type Reply = Response<Full<Bytes>>;
@@ -57,6 +58,10 @@ fn web() -> Peer {
         "web".parse().expect("a name"),
     );
     Peer::for_test(id)
+}
+
+fn exchanges() -> Arc<Exchanges> {
+    Inbound::new(Sink::of("api")).caller(&web())
 }
 
 fn serve_with<S, B>(
@@ -93,7 +98,7 @@ where
         Some((inbox.recv().await?, inbox))
     });
     let task = tokio::spawn(async move {
-        let requests = Requests::new(app, Arc::new(authorize), web());
+        let requests = Requests::new(app, Arc::new(authorize), web(), exchanges());
         let control = Control::new([inbox.boxed()]);
         connection::serve(far, negotiated, requests, &limits, control).await;
     });

@@ -1,13 +1,16 @@
-use std::{future::poll_fn, net::SocketAddr};
+use std::{future::poll_fn, net::SocketAddr, sync::Arc};
 
 use tokio::{sync::mpsc, task::JoinSet};
 use tokio_util::task::AbortOnDropHandle;
 
 use super::Stream;
-use crate::serve::{
-    ServerHandle,
-    stage::{self, Stage},
-    tether::Tether,
+use crate::{
+    measure::Inbound,
+    serve::{
+        ServerHandle,
+        stage::{self, Stage},
+        tether::Tether,
+    },
 };
 
 /// Streams that were accepted and not taken. More wait in the kernel.
@@ -63,11 +66,11 @@ impl Listener {
 }
 
 /// The accepting side: what [`Server`](crate::serve::Server) is for HTTP.
-#[derive(Debug)]
 pub(crate) struct Acceptor {
     pub(crate) listener: consul_connect::Listener,
     pub(crate) handle: ServerHandle,
     pub(crate) accepted: mpsc::Sender<Stream>,
+    pub(crate) inbound: Arc<Inbound>,
 }
 
 impl Acceptor {
@@ -81,6 +84,7 @@ impl Acceptor {
             mut listener,
             handle,
             accepted,
+            inbound,
         } = self;
         let (mut stages, mut cut) = (handle.subscribe(), handle.subscribe());
         let mut open = JoinSet::new();
@@ -102,7 +106,11 @@ impl Acceptor {
                 Some(_ended) = open.join_next() => {}
                 next = next => match next {
                     Some((accepted, slot)) => {
-                        let (stream, near) = Stream::accepted(accepted, stages.clone());
+                        let counted = inbound.accepted();
+                        if let Some(permit) = &accepted.permit {
+                            inbound.permitted(permit);
+                        }
+                        let (stream, near) = Stream::accepted(accepted, counted, stages.clone());
                         open.spawn(held(near, stages.clone()));
                         slot.send(stream);
                     }

@@ -5,7 +5,8 @@ use std::{
     task::{Context, Poll},
 };
 
-use consul_connect::{Accepted, Connection, ConnectionGuard, MeshStream, Peer};
+use consul_connect::{Accepted, Closing, Connection, ConnectionGuard, MeshStream, Peer};
+use futures_util::FutureExt as _;
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
     sync::watch,
@@ -13,6 +14,7 @@ use tokio::{
 
 use crate::{
     endpoint::InFlight,
+    measure::Open,
     serve::{
         stage::{self, Stage},
         tether::{Tether, Tethered, tether},
@@ -34,11 +36,16 @@ pub struct Stream {
     _own: Option<Tether>,
     /// Counts it where it was dialled, so that streams are spread by how many are open.
     _load: Option<InFlight>,
+    open: Open,
 }
 
 impl Stream {
     /// A stream that was accepted, and its near end for whoever accepted it.
-    pub(super) fn accepted(accepted: Accepted, stages: watch::Receiver<Stage>) -> (Self, Tether) {
+    pub(super) fn accepted(
+        accepted: Accepted,
+        open: Open,
+        stages: watch::Receiver<Stage>,
+    ) -> (Self, Tether) {
         let (io, near) = tether(accepted.stream);
         let stream = Self {
             io,
@@ -48,12 +55,13 @@ impl Stream {
             stages: Some(stages),
             _own: None,
             _load: None,
+            open,
         };
         (stream, near)
     }
 
     /// A stream that was dialled.
-    pub(crate) fn dialled(connection: Connection, load: InFlight) -> Self {
+    pub(crate) fn dialled(connection: Connection, load: InFlight, open: Open) -> Self {
         let (io, near) = tether(connection.stream);
         Self {
             io,
@@ -63,6 +71,7 @@ impl Stream {
             stages: None,
             _own: Some(near),
             _load: Some(load),
+            open,
         }
     }
 
@@ -136,6 +145,19 @@ impl AsyncWrite for Stream {
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         Pin::new(&mut self.io).poll_shutdown(cx)
+    }
+}
+
+impl Drop for Stream {
+    fn drop(&mut self) {
+        // Nobody had to look while it was open, and what ended it is known until now.
+        while let Some(closing) = self.guard.closing().now_or_never() {
+            match closing {
+                Closing::Drain { reason, .. } => self.open.drained(&reason),
+                Closing::Cut { reason } => return self.open.cut(&reason),
+                _ => return,
+            }
+        }
     }
 }
 

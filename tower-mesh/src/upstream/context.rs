@@ -16,6 +16,7 @@ use crate::{
     cluster::{Cluster, Dialer, Make, NODE_GRACE},
     endpoint::Endpoint,
     error::{Error, ErrorKind},
+    measure::{Outbound, Sink},
     pool::PoolConfig,
     resolve::{Health, Resolve, Target},
 };
@@ -27,6 +28,7 @@ pub(crate) struct Context {
     resolve: Arc<dyn Resolve>,
     config: ContextConfig,
     runtime: Handle,
+    sink: Sink,
     /// Upstreams in use, so that all clients of one name share its endpoints.
     upstreams: Mutex<HashMap<UpstreamRef, Weak<Upstream>>>,
 }
@@ -59,9 +61,10 @@ impl Context {
         consul: consul_api::Client,
         connector: Connector,
         config: ContextConfig,
+        sink: Sink,
     ) -> Arc<Self> {
         let resolve = Health::new(consul.clone(), connector.identity().clone());
-        Self::new(Some(consul), connector, Arc::new(resolve), config)
+        Self::new(Some(consul), connector, Arc::new(resolve), config, sink)
     }
 
     /// Upstreams whose instances somebody else finds. With a Consul client, their discovery chains
@@ -75,8 +78,10 @@ impl Context {
         connector: Connector,
         resolve: Arc<dyn Resolve>,
         config: ContextConfig,
+        sink: Sink,
     ) -> Arc<Self> {
         Arc::new(Self {
+            sink,
             consul,
             connector,
             resolve,
@@ -158,6 +163,7 @@ impl Context {
             }
         };
         Upstream {
+            outbound: Outbound::new(&self.sink, Arc::clone(&name)),
             name,
             authority,
             shared,
@@ -174,6 +180,7 @@ impl Context {
         };
         let dialled = target.clone();
         let name = Arc::clone(upstream);
+        let outbound = Outbound::new(&self.sink, Arc::clone(upstream));
         let make: Make = Box::new(move |instance| {
             let called: Arc<str> = format!("{} of `{name}`", instance.address).into();
             let address = instance.address.clone();
@@ -182,6 +189,7 @@ impl Context {
                 dialled.clone(),
                 address,
                 Arc::clone(&called),
+                Arc::clone(&outbound),
             );
             Endpoint::new(called, instance.address.clone(), Arc::new(dialer), pool)
         });

@@ -15,6 +15,7 @@ use crate::{
     cluster::{connect_error, destination},
     endpoint::InFlight,
     error::Error,
+    measure::Open,
 };
 
 /// Endpoints that are tried before the caller is told.
@@ -26,7 +27,8 @@ const FIRST_ANSWER: Duration = Duration::from_secs(15);
 /// Connects to an endpoint of the upstream, without ALPN. An endpoint that cannot be reached costs
 /// nothing that another could not still do, so up to three are tried.
 ///
-/// What is returned beside the connection counts it as load of its endpoint, and lives as long.
+/// What is returned beside the connection counts it as load of its endpoint and as
+/// open, and lives as long.
 ///
 /// # Errors
 ///
@@ -39,7 +41,7 @@ const FIRST_ANSWER: Duration = Duration::from_secs(15);
 pub(crate) async fn connect_stream(
     context: &Context,
     upstream: &Upstream,
-) -> Result<(Connection, InFlight), Error> {
+) -> Result<(Connection, InFlight, Open), Error> {
     let mut snapshot = match upstream.now() {
         Some(snapshot) => snapshot,
         None => match timeout(FIRST_ANSWER, upstream.ready()).await {
@@ -64,10 +66,11 @@ pub(crate) async fn connect_stream(
         match context.connector().connect(&destination).await {
             Ok(connection) => {
                 load.answered();
-                return Ok((connection, load));
+                return Ok((connection, load, upstream.outbound().connected()));
             }
             Err(error) => {
                 load.failed();
+                upstream.outbound().refused(&error);
                 last = Some(connect_error(endpoint.name(), error));
                 tried.push(Arc::clone(endpoint));
             }

@@ -23,8 +23,11 @@ pub struct UpstreamStatus {
     /// Whether instances are used although the checks of their nodes fail, because that took out
     /// every one.
     pub in_grace: bool,
-    /// How long ago the set of instances last changed or was confirmed anew.
+    /// How long ago what is known was last known to be so: zero while Consul answers, because a
+    /// change would be told at once. `None` before its first answer.
     pub age: Option<Duration>,
+    /// For how long every request about its instances has failed, if the last one did.
+    pub failing_for: Option<Duration>,
     /// What is wrong with finding it. What was known before stays in use.
     pub problem: Option<String>,
     /// What its discovery chain asks for and this client does not do.
@@ -56,6 +59,10 @@ pub(super) fn of(upstream: &Upstream) -> UpstreamStatus {
             in_flight: endpoint.load().in_flight(),
             connections: endpoint.pool().connections(),
         });
+    let failing_for = route
+        .as_ref()
+        .and_then(|route| route.cluster.problem())
+        .map(|problem| problem.since.elapsed());
     UpstreamStatus {
         name: upstream.name.to_string(),
         target: route
@@ -74,9 +81,8 @@ pub(super) fn of(upstream: &Upstream) -> UpstreamStatus {
         in_grace: snapshot
             .as_ref()
             .is_some_and(|snapshot| snapshot.in_grace()),
-        age: snapshot
-            .as_ref()
-            .map(|snapshot| snapshot.resolved_at().elapsed()),
+        age: snapshot.as_ref().map(|_| failing_for.unwrap_or_default()),
+        failing_for,
         problem: upstream.problem().map(|problem| format!("{problem:?}")),
         notes: route
             .as_ref()

@@ -111,7 +111,7 @@ impl World {
             node_grace: Duration::from_millis(400),
             ..Default::default()
         };
-        Context::consul(consul, connector, config)
+        Context::consul(consul, connector, config, crate::measure::Sink::of("web"))
     }
 }
 
@@ -284,9 +284,10 @@ async fn streams_reach_an_endpoint_that_lives() {
     drop(nowhere);
     let context = world.context().await;
     for _ in 0..10 {
-        let (mut connection, _load) = connect_stream(&context, &context.upstream(&"api".into()))
-            .await
-            .expect("a connection");
+        let (mut connection, _load, _open) =
+            connect_stream(&context, &context.upstream(&"api".into()))
+                .await
+                .expect("a connection");
         assert_eq!(connection.peer.id().service().as_str(), "api");
         assert!(connection.alpn.is_none());
         connection.stream.shutdown().await.expect("closed");
