@@ -54,7 +54,7 @@
 //! | `axum` | yes | [`Peer`] as an extractor, [`Error`] as a response |
 //! | `json` | yes | `json` on requests and responses |
 //! | `metrics` | yes | what is counted and timed, for the recorder of the process: [`metrics`] |
-//! | `admin` | no | a plaintext listener for operators: [`MeshBuilder::admin`] |
+//! | `admin` | no | a plaintext listener for operators: `MeshBuilder::admin` |
 //! | `dev` | no | `Mesh::dev`: a development Consul inside the process, loopback only |
 //!
 //! Consul is a trademark of HashiCorp/IBM; this project is not affiliated with either.

@@ -2,7 +2,7 @@
 
 use crate::{read::Call, request::Request};
 
-/// A registration of a service: see [`Agent::register_service`].
+/// A registration of a service: see [`Agent::register_service`](super::Agent::register_service).
 #[derive(Clone, Debug)]
 #[must_use = "nothing is sent until this is awaited"]
 pub struct RegisterService {
