@@ -16,7 +16,7 @@ use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 
 use crate::{
-    Alpn, ConnectionGuard, Grace, Identity, Layer, MeshStream, Peer,
+    Alpn, ConnectionGuard, Grace, Identity, Layer, MeshStream, Peer, TlsPolicy,
     live::{Facts, LiveSet, Rules, Warden, admit},
     stream::{Io, Transport},
     tls::{Cause, ClientSide, Usage, cause_of, client_config},
@@ -27,7 +27,10 @@ use crate::{
 /// # Shutdown
 /// Connections it opened stay when it is dropped, and go on being held to the roots and to the expiries.
 #[derive(Clone)]
-pub struct Connector(Arc<Inner>);
+pub struct Connector {
+    inner: Arc<Inner>,
+    tls: TlsPolicy,
+}
 
 struct Inner {
     rules: Rules,
@@ -87,23 +90,33 @@ impl Connector {
             peer_is: Usage::Server,
         };
         let warden = Warden::new(Arc::clone(&live), rules());
-        Self(Arc::new(Inner {
-            rules: rules(),
-            live,
-            connect_timeout,
-            handshake_timeout,
-            warden: Arc::new(warden),
-        }))
+        Self {
+            tls: TlsPolicy::default_of(&identity),
+            inner: Arc::new(Inner {
+                rules: rules(),
+                live,
+                connect_timeout,
+                handshake_timeout,
+                warden: Arc::new(warden),
+            }),
+        }
+    }
+
+    /// Which TLS this handle speaks. Default 1.2 and 1.3, with every cipher suite there is. Clones made before keep theirs.
+    #[must_use]
+    pub fn tls(mut self, policy: TlsPolicy) -> Self {
+        self.tls = policy;
+        self
     }
 
     /// The identity connections are opened as.
     pub fn identity(&self) -> &Identity {
-        &self.0.rules.identity
+        &self.inner.rules.identity
     }
 
     /// How many connections it opened are open now.
     pub fn open_connections(&self) -> usize {
-        self.0.live.len()
+        self.inner.live.len()
     }
 
     /// Dials `destination` and verifies who answers.
@@ -114,7 +127,7 @@ impl Connector {
     /// # Cancel safety
     /// Dropping the future closes what was opened.
     pub async fn connect(&self, destination: &Destination) -> Result<Connection, ConnectError> {
-        let limit = self.0.connect_timeout;
+        let limit = self.inner.connect_timeout;
         self.check_leaf(destination)?;
         let transport = match timeout(limit, destination.address().dial()).await {
             Ok(Ok(transport)) => transport,
@@ -177,6 +190,7 @@ impl Connector {
         let config = client_config(
             common,
             Arc::clone(&verifier),
+            &self.tls.current().outgoing,
             destination.alpn(),
             name.is_some(),
         )
@@ -184,7 +198,7 @@ impl Connector {
         let name = name.unwrap_or(ServerName::IpAddress(IpAddr::V4(Ipv4Addr::from([
             0, 0, 0, 0,
         ]))));
-        let limit = self.0.handshake_timeout;
+        let limit = self.inner.handshake_timeout;
         let tls = match timeout(limit, TlsConnector::from(config).connect(name, io)).await {
             Ok(Ok(tls)) => tls,
             Ok(Err(e)) => {
@@ -208,9 +222,9 @@ impl Connector {
             generation: snapshot.generation(),
             not_after,
         };
-        let member = self.0.live.enter(facts, None, &self.0.warden);
+        let member = self.inner.live.enter(facts, None, &self.inner.warden);
         let guard = ConnectionGuard::new(Arc::clone(member.live()));
-        admit(&self.0.live, member.live(), &self.0.rules).map_err(|reason| {
+        admit(&self.inner.live, member.live(), &self.inner.rules).map_err(|reason| {
             fail(ConnectFailure::Withdrawn {
                 reason: reason.to_string(),
             })
@@ -229,7 +243,7 @@ impl fmt::Debug for Connector {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Connector")
             .field("identity", self.identity())
-            .field("live", &self.0.live)
+            .field("live", &self.inner.live)
             .finish()
     }
 }

@@ -11,7 +11,7 @@ use tokio::{
 };
 use tokio_rustls::TlsStream;
 
-use crate::live::Membership;
+use crate::{TlsVersion, live::Membership, tls::name};
 
 /// A byte stream between two verified members of the mesh.
 ///
@@ -27,12 +27,36 @@ impl MeshStream {
         Self { tls, member }
     }
 
+    /// What TLS was agreed on.
+    pub fn negotiated(&self) -> Negotiated {
+        let (_, session) = self.tls.get_ref();
+        let suite = session.negotiated_cipher_suite();
+        Negotiated {
+            version: match session.protocol_version() {
+                Some(rustls::ProtocolVersion::TLSv1_2) => TlsVersion::V1_2,
+                // The handshake is over, and only these two are ever spoken.
+                _ => TlsVersion::V1_3,
+            },
+            cipher_suite: suite.map_or("unknown", |suite| name(suite.suite())),
+        }
+    }
+
     fn aborted() -> io::Error {
         io::Error::new(
             io::ErrorKind::ConnectionAborted,
             "the mesh no longer permits this connection",
         )
     }
+}
+
+/// The TLS of one connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Negotiated {
+    /// The version.
+    pub version: TlsVersion,
+    /// The cipher suite, by its IANA name.
+    pub cipher_suite: &'static str,
 }
 
 impl fmt::Debug for MeshStream {

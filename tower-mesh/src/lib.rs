@@ -72,7 +72,7 @@ mod mesh;
 #[cfg(feature = "metrics")]
 pub mod metrics;
 #[cfg(not(feature = "metrics"))]
-#[expect(dead_code, reason = "names of what is not measured")]
+#[expect(dead_code, unreachable_pub, reason = "names of what is not measured")]
 mod metrics;
 mod pool;
 pub mod resolve;

@@ -191,6 +191,7 @@ impl Mesh {
             consul_connect::Listener::builder(me.identity().clone(), Arc::clone(&me.authorize))
                 .layer(Layer::Connection)
                 .grace(me.serving.grace)
+                .tls(me.tls.clone())
                 .on_refused(me.on_refused());
         if let Some(limit) = me.serving.max_connections {
             builder = builder.max_connections(limit);
@@ -363,6 +364,7 @@ impl Mesh {
         let me = &self.0;
         let mut builder = Server::builder(me.identity().clone(), Arc::clone(&me.authorize))
             .measured(Arc::clone(&me.inbound))
+            .tls(me.tls.clone())
             .limits(me.serving.limits.clone())
             .grace(me.serving.grace);
         if let Some(limit) = me.serving.max_connections {

@@ -8,7 +8,7 @@ use tokio::{
 
 use super::{Counters, Handshake, Listener, Refused};
 use crate::{
-    Authorize, Grace, Identity, Layer,
+    Authorize, Grace, Identity, Layer, TlsPolicy,
     live::{LiveSet, Rules, Warden},
     tls::Usage,
 };
@@ -21,6 +21,7 @@ pub struct ListenerBuilder {
     authorize: Arc<dyn Authorize>,
     layer: Layer,
     grace: Grace,
+    tls: Option<TlsPolicy>,
     alpn: Vec<Vec<u8>>,
     handshake_timeout: Duration,
     max_handshakes: usize,
@@ -35,6 +36,7 @@ impl ListenerBuilder {
             authorize,
             layer: Layer::default(),
             grace: Grace::default(),
+            tls: None,
             alpn: Vec::new(),
             handshake_timeout: Duration::from_secs(5),
             max_handshakes: 1024,
@@ -54,6 +56,13 @@ impl ListenerBuilder {
     #[must_use]
     pub fn grace(mut self, grace: Grace) -> Self {
         self.grace = grace;
+        self
+    }
+
+    /// Which TLS to speak. Default 1.2 and 1.3, with every cipher suite there is.
+    #[must_use]
+    pub fn tls(mut self, policy: TlsPolicy) -> Self {
+        self.tls = Some(policy);
         self
     }
 
@@ -131,6 +140,9 @@ impl ListenerBuilder {
             warden: Arc::new(Warden::new(Arc::clone(&live), rules())),
             handshake: Arc::new(Handshake {
                 rules: rules(),
+                tls: self
+                    .tls
+                    .unwrap_or_else(|| TlsPolicy::default_of(&self.identity)),
                 alpn: self.alpn,
                 limit: self.handshake_timeout,
                 counters: Counters::default(),

@@ -5,7 +5,7 @@ use tokio_rustls::TlsAcceptor;
 
 use super::{Accepted, Counters, Refused, builder::OnRefused};
 use crate::{
-    Alpn, ConnectionGuard, InvalidPeer, MeshStream,
+    Alpn, ConnectionGuard, InvalidPeer, MeshStream, TlsPolicy,
     live::{Facts, LiveSet, Rules, Warden, admit},
     stream::Transport,
     tls::{Cause, ServerSide, cause_of, server_config},
@@ -14,6 +14,7 @@ use crate::{
 /// What every handshake of a listener has in common.
 pub(super) struct Handshake {
     pub(super) rules: Rules,
+    pub(super) tls: TlsPolicy,
     pub(super) alpn: Vec<Vec<u8>>,
     pub(super) limit: Duration,
     pub(super) counters: Counters,
@@ -37,10 +38,15 @@ impl Handshake {
         let _ = tcp.set_nodelay(true);
         let common = snapshot.common();
         let verifier = ServerSide::new(&common.provider, Arc::clone(snapshot.roots()));
-        let config =
-            server_config(common, Arc::clone(&verifier), &self.alpn).map_err(|e| Refused::Tls {
-                problem: e.to_string(),
-            })?;
+        let config = server_config(
+            common,
+            Arc::clone(&verifier),
+            &self.tls.current().incoming,
+            &self.alpn,
+        )
+        .map_err(|e| Refused::Tls {
+            problem: e.to_string(),
+        })?;
         let tls = match timeout(
             self.limit,
             TlsAcceptor::from(config).accept(Transport::Tcp(tcp)),

@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, future::ready, net::SocketAddr, time::Duration}
 
 use axum::{extract::Request, middleware, routing::any};
 use bytes::Bytes;
-use consul_connect::{Peer, ServiceId};
+use consul_connect::{Peer, ServiceId, TlsVersion};
 use http::{StatusCode, Uri};
 use http_body_util::{BodyExt, Empty};
 use hyper::client::conn::{http1, http2};
@@ -431,6 +431,25 @@ async fn services_behind_envoy_are_called_with_the_tls_that_the_mesh_entry_asks_
             json!({ "Incoming": { "TLSMinVersion": "TLSv1_3" } }),
             "TLSv1.3",
         ),
+        (
+            "at most TLS 1.2 of us",
+            json!({ "Outgoing": { "TLSMaxVersion": "TLSv1_2" } }),
+            "TLSv1.2",
+        ),
+        (
+            "one cipher suite of TLS 1.2 of us",
+            json!({ "Outgoing": {
+                "TLSMaxVersion": "TLSv1_2",
+                "CipherSuites": [CHACHA.0],
+            } }),
+            CHACHA.1,
+        ),
+        (
+            // Which would break an Envoy that calls; see below.
+            "at least TLS 1.3 of us, without a maximum",
+            json!({ "Outgoing": { "TLSMinVersion": "TLSv1_3" } }),
+            "TLSv1.3",
+        ),
     ] {
         let before = count(&handshakes(tcp).await, version);
         mesh_tls(&world, tls).await;
@@ -463,6 +482,45 @@ async fn clients_behind_envoy_call_us_with_the_tls_that_the_mesh_entry_asks_of_t
     let seen = handshakes(&web).await;
     println!("  {seen:?}");
     assert!(count(&seen, "TLSv1.2") > 0, "{seen:?}");
+
+    let cipher = json!({ "Incoming": { "CipherSuites": [CHACHA.0] } });
+    mesh_tls(&world, cipher).await;
+    becomes("one cipher suite of TLS 1.2 of us", async || {
+        envoy_calls(&web, service).await?;
+        let seen = handshakes(&web).await;
+        match count(&seen, CHACHA.1) {
+            0 => Err(format!("{seen:?}")),
+            _ => Ok(()),
+        }
+    })
+    .await;
+    println!("  {:?}", handshakes(&web).await);
+
+    let minimum = json!({ "Incoming": { "TLSMinVersion": "TLSv1_3" } });
+    mesh_tls(&world, minimum).await;
+    let refusal = becomes(
+        "at least TLS 1.3 of us refuses an Envoy that speaks 1.2 at most",
+        async || denied(envoy_calls(&web, service).await),
+    )
+    .await;
+    println!("  {refusal}; {}", mesh.status().tls);
+
+    let both = json!({
+        "Incoming": { "TLSMinVersion": "TLSv1_3" },
+        "Outgoing": { "TLSMinVersion": "TLSv1_3", "TLSMaxVersion": "TLSv1_3" },
+    });
+    let before = count(&handshakes(&web).await, "TLSv1.3");
+    mesh_tls(&world, both).await;
+    becomes("at least TLS 1.3 of both", async || {
+        envoy_calls(&web, service).await?;
+        let seen = handshakes(&web).await;
+        match count(&seen, "TLSv1.3") > before {
+            true => Ok(()),
+            false => Err(format!("{seen:?}")),
+        }
+    })
+    .await;
+    println!("  {:?}", handshakes(&web).await);
 
     let maximum = json!({ "Outgoing": { "TLSMinVersion": "TLSv1_3", "TLSMaxVersion": "TLSv1_3" } });
     mesh_tls(&world, maximum).await;
@@ -503,5 +561,56 @@ async fn clients_behind_envoy_call_us_with_the_tls_that_the_mesh_entry_asks_of_t
     .await;
     println!("  {:?}", handshakes(&web).await);
     mesh.shutdown().await;
+    served.await.unwrap();
+}
+
+#[tokio::test]
+async fn members_of_ours_call_each_other_with_the_tls_that_the_mesh_entry_asks_of_them() {
+    let Some(world) = World::start(Version::Newest).await else {
+        return;
+    };
+    let service = "api-tcp";
+    let api = world.join(service).await;
+    let served = echoing(&api).await;
+    let web = world.join("web").await;
+    world.intention("web", service, true).await;
+    let entry = |direction: &str, tls: serde_json::Value| json!({ direction: tls });
+    for direction in ["Incoming", "Outgoing"] {
+        for (what, tls, version, suite) in [
+            (
+                "at most TLS 1.2",
+                json!({ "TLSMaxVersion": "TLSv1_2" }),
+                TlsVersion::V1_2,
+                None,
+            ),
+            (
+                "one cipher suite of TLS 1.2",
+                json!({ "TLSMaxVersion": "TLSv1_2", "CipherSuites": [CHACHA.0] }),
+                TlsVersion::V1_2,
+                Some(CHACHA.0),
+            ),
+            (
+                "at least TLS 1.3",
+                json!({ "TLSMinVersion": "TLSv1_3" }),
+                TlsVersion::V1_3,
+                None,
+            ),
+        ] {
+            mesh_tls(&world, entry(direction, tls)).await;
+            let negotiated = becomes(&format!("{direction}: {what}"), async || {
+                let stream = web.connect(service).await.map_err(|e| chain(&e))?;
+                let negotiated = stream.negotiated();
+                echo(stream).await?;
+                let named = suite.is_none_or(|suite| suite == negotiated.cipher_suite);
+                match negotiated.version == version && named {
+                    true => Ok(negotiated),
+                    false => Err(format!("{negotiated:?}")),
+                }
+            })
+            .await;
+            println!("  {negotiated:?}");
+        }
+    }
+    api.shutdown().await;
     served.await.unwrap();
 }

@@ -2,7 +2,7 @@ use std::{collections::BTreeMap, fmt, sync::Arc, time::Duration};
 
 use consul_api::Config;
 use consul_connect::{
-    Alpn, Grace, IdentitySource, IntentionsConfig, intention::DefaultPolicy,
+    Alpn, Grace, IdentitySource, IntentionsConfig, TlsParameters, intention::DefaultPolicy,
     registration::HealthState,
 };
 
@@ -37,6 +37,7 @@ pub struct MeshBuilder {
     pub(super) rotation_spread: Option<Duration>,
     pub(super) authorize: Option<Arc<dyn Authorize>>,
     pub(super) intentions: IntentionsConfig,
+    pub(super) tls_parameters: Option<TlsParameters>,
     pub(super) join_within: Duration,
     pub(super) node_grace: Option<Duration>,
     pub(super) advertise: Option<String>,
@@ -103,6 +104,7 @@ impl MeshBuilder {
             rotation_spread: None,
             authorize: None,
             intentions: IntentionsConfig::default(),
+            tls_parameters: None,
             join_within: Duration::from_secs(30),
             node_grace: None,
             advertise: None,
@@ -161,6 +163,14 @@ impl MeshBuilder {
     /// never get too old.
     pub fn max_staleness(mut self, age: Duration) -> Self {
         self.intentions = self.intentions.max_staleness(age);
+        self
+    }
+
+    /// Which TLS to speak, in place of what the `mesh` config entry says, which is then not looked
+    /// at. Default: as the entry says; 1.2 and 1.3, with every cipher suite there is, if there is no
+    /// entry or the token may not read it.
+    pub fn tls_parameters(mut self, parameters: TlsParameters) -> Self {
+        self.tls_parameters = Some(parameters);
         self
     }
 

@@ -6,7 +6,8 @@ use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use consul_api::Client as Consul;
 use consul_connect::{
-    Intentions, Refused, Registration, RegistrationConfig, ServiceName, registration::Health,
+    Intentions, Refused, Registration, RegistrationConfig, ServiceName, TlsPolicy,
+    registration::Health,
 };
 use futures_core::Stream;
 use futures_util::{StreamExt as _, stream};
@@ -41,6 +42,7 @@ pub(super) struct Inner {
     pub(super) dialled: Dialled,
     pub(super) authorize: Arc<dyn Authorize>,
     pub(super) intentions: Option<Intentions>,
+    pub(super) tls: TlsPolicy,
     pub(super) health: Health,
     pub(super) advertise: Option<Advertise>,
     pub(super) serving: Serving,
@@ -87,6 +89,7 @@ impl Inner {
             identity_source: self.identity_source.clone(),
             identity: self.identity().status(),
             intentions: self.intentions.as_ref().map(Intentions::status),
+            tls: self.tls.status(),
             registrations: self
                 .roster
                 .all()

@@ -2,11 +2,12 @@
 
 #[cfg(feature = "metrics")]
 use std::sync::OnceLock;
-use std::{error::Error as StdError, sync::Arc, time::Duration};
+use std::{convert::Infallible, error::Error as StdError, sync::Arc, time::Duration};
 
 use consul_api::{Client, Config};
 use consul_connect::{
     Connector, Identity, IdentityConfig, IdentityFault, IdentitySource, Intentions, ServiceName,
+    TlsPolicy,
     identity::source::{self, SelectConfig},
     registration::Health,
 };
@@ -70,7 +71,16 @@ pub(super) async fn join(builder: MeshBuilder) -> Result<Mesh, Error> {
     };
     let mut upstreams = ContextConfig::default();
     upstreams.node_grace = builder.node_grace.unwrap_or(upstreams.node_grace);
-    let connector = Connector::new(identity);
+    let tls = match &builder.tls_parameters {
+        Some(parameters) => TlsPolicy::fixed(&identity, parameters),
+        None => TlsPolicy::watch(&consul, &identity),
+    };
+    let told = async {
+        tls.ready().await;
+        Ok::<_, Infallible>(())
+    };
+    attempt.wait(told).await?;
+    let connector = Connector::new(identity).tls(tls.clone());
     let context = Context::consul(consul.clone(), connector, upstreams, sink.clone());
     #[cfg(feature = "dev")]
     if builder.dev.is_some() {
@@ -92,6 +102,7 @@ pub(super) async fn join(builder: MeshBuilder) -> Result<Mesh, Error> {
         dialled: Dialled::default(),
         authorize,
         intentions,
+        tls,
         health: Health::new(builder.serving.initial.clone()),
         advertise,
         serving: builder.serving,

@@ -1,7 +1,7 @@
 use std::fmt;
 
 use consul_connect::{
-    IdentityStatus, ServiceName,
+    IdentityStatus, ServiceName, TlsStatus,
     intention::IntentionsStatus,
     registration::{RegistrationState, RegistrationStatus},
 };
@@ -29,6 +29,8 @@ pub struct Status {
     pub identity: IdentityStatus,
     /// The intentions in force; `None` if another policy was given.
     pub intentions: Option<IntentionsStatus>,
+    /// The TLS its connections speak.
+    pub tls: TlsStatus,
     /// Its servers in the catalog.
     pub registrations: Vec<RegistrationStatus>,
     /// The services it calls.
@@ -39,8 +41,8 @@ pub struct Status {
 }
 
 impl Status {
-    /// Whether callers can be served: a leaf that is valid, intentions that have come, every server
-    /// in the catalog, and not on its way out.
+    /// Whether callers can be served: a leaf that is valid, intentions that have come, a TLS that
+    /// can be spoken with callers, every server in the catalog, and not on its way out.
     #[must_use]
     pub fn is_ready(&self) -> bool {
         let received = |intentions: &IntentionsStatus| intentions.received && !intentions.stale;
@@ -56,6 +58,7 @@ impl Status {
         !self.leaving
             && self.identity.is_usable()
             && self.intentions.as_ref().is_none_or(received)
+            && self.tls.incoming.refused.is_none()
             && self.registrations.iter().all(present)
     }
 }
@@ -88,6 +91,7 @@ impl fmt::Display for Status {
             Some(intentions) => write!(f, "\nintentions: {intentions}")?,
             None => f.write_str("\nintentions: not used, another policy was given")?,
         }
+        write!(f, "\ntls: {}", self.tls)?;
         for registration in &self.registrations {
             write!(f, "\nregistration: {registration}")?;
         }

@@ -1,6 +1,6 @@
 use std::{fmt, sync::Arc, time::Duration};
 
-use consul_connect::{Alpn, Grace, Identity, Layer, Listener, ListenerBuilder};
+use consul_connect::{Alpn, Grace, Identity, Layer, Listener, ListenerBuilder, TlsPolicy};
 use tokio::net::{TcpListener, ToSocketAddrs};
 
 use super::{Limits, Server};
@@ -55,6 +55,12 @@ impl ServerBuilder {
             .into_iter()
             .map(|protocol| protocol.as_bytes().to_vec());
         self.listener = self.listener.alpn(wire);
+        self
+    }
+
+    /// Which TLS to speak. Default 1.2 and 1.3, with every cipher suite there is.
+    pub fn tls(mut self, policy: TlsPolicy) -> Self {
+        self.listener = self.listener.tls(policy);
         self
     }
 

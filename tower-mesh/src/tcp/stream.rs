@@ -5,7 +5,9 @@ use std::{
     task::{Context, Poll},
 };
 
-use consul_connect::{Accepted, Closing, Connection, ConnectionGuard, MeshStream, Peer};
+use consul_connect::{
+    Accepted, Closing, Connection, ConnectionGuard, MeshStream, Negotiated, Peer,
+};
 use futures_util::FutureExt as _;
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
@@ -29,6 +31,7 @@ use crate::{
 pub struct Stream {
     io: Tethered<MeshStream>,
     peer: Peer,
+    negotiated: Negotiated,
     remote_addr: Option<SocketAddr>,
     guard: ConnectionGuard,
     stages: Option<watch::Receiver<Stage>>,
@@ -46,10 +49,12 @@ impl Stream {
         open: Open,
         stages: watch::Receiver<Stage>,
     ) -> (Self, Tether) {
+        let negotiated = accepted.stream.negotiated();
         let (io, near) = tether(accepted.stream);
         let stream = Self {
             io,
             peer: accepted.peer,
+            negotiated,
             remote_addr: Some(accepted.remote_addr),
             guard: accepted.guard,
             stages: Some(stages),
@@ -62,10 +67,12 @@ impl Stream {
 
     /// A stream that was dialled.
     pub(crate) fn dialled(connection: Connection, load: InFlight, open: Open) -> Self {
+        let negotiated = connection.stream.negotiated();
         let (io, near) = tether(connection.stream);
         Self {
             io,
             peer: connection.peer,
+            negotiated,
             remote_addr: None,
             guard: connection.guard,
             stages: None,
@@ -79,6 +86,12 @@ impl Stream {
     #[must_use]
     pub fn peer(&self) -> &Peer {
         &self.peer
+    }
+
+    /// What TLS was agreed on.
+    #[must_use]
+    pub fn negotiated(&self) -> Negotiated {
+        self.negotiated
     }
 
     /// Where the caller is; `None` for a stream that this process opened.

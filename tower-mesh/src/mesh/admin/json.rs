@@ -1,7 +1,8 @@
 //! The status for programs. Names are those of the fields; times are seconds.
 
 use consul_connect::{
-    IdentityStatus, intention::IntentionsStatus, registration::RegistrationStatus,
+    IdentityStatus, TlsSideStatus, TlsStatus, intention::IntentionsStatus,
+    registration::RegistrationStatus,
 };
 use serde_json::{Value, json};
 
@@ -18,6 +19,7 @@ pub(super) fn of(status: &Status) -> String {
         "identity_source": status.identity_source,
         "identity": identity(&status.identity),
         "intentions": status.intentions.as_ref().map(intentions),
+        "tls": tls(&status.tls),
         "registrations": status.registrations.iter().map(registration).collect::<Vec<_>>(),
         "upstreams": status.upstreams.iter().map(upstream).collect::<Vec<_>>(),
     });
@@ -53,6 +55,25 @@ fn intentions(intentions: &IntentionsStatus) -> Value {
         "default": intentions.default.to_string(),
         "count": intentions.count,
         "findings": findings.collect::<Vec<_>>(),
+    })
+}
+
+fn tls(tls: &TlsStatus) -> Value {
+    let side = |side: &TlsSideStatus| {
+        let versions = side.versions.iter().map(ToString::to_string);
+        json!({
+            "versions": versions.collect::<Vec<_>>(),
+            "cipher_suites": side.cipher_suites,
+            "refused": side.refused,
+            "findings": side.findings,
+        })
+    };
+    json!({
+        "origin": tls.origin.to_string(),
+        "incoming": side(&tls.incoming),
+        "outgoing": side(&tls.outgoing),
+        "failing_for": tls.failing_for.map(|time| time.as_secs_f64()),
+        "last_error": tls.last_error.as_ref().map(|error| words(error)),
     })
 }
 
