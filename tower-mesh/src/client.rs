@@ -31,7 +31,7 @@ use crate::{
     error::{BoxError, Error},
     measure::Sink,
     resolve::Resolve,
-    upstream::{Context as Upstreams, ContextConfig, Upstream, UpstreamRef, UpstreamStatus},
+    upstream::{Context as Upstreams, ContextConfig, Upstream, UpstreamStatus},
 };
 
 /// How long a response head may take unless the caller says otherwise. Envoy's default, which is
@@ -63,8 +63,9 @@ const DEFAULT_TIMEOUT: Duration = Duration::from_secs(15);
 ///
 /// # Shutdown
 ///
-/// What follows Consul for this upstream stops with the last clone; responses that are being read
-/// end by themselves.
+/// What follows Consul for this upstream stops with the last clone, and not before the mesh has
+/// forgotten it: see [`Mesh::client`](crate::Mesh::client). Responses that are being read end by
+/// themselves.
 #[derive(Clone)]
 pub struct Client {
     upstream: Arc<Upstream>,
@@ -78,9 +79,9 @@ struct Limits {
 }
 
 impl Client {
-    pub(crate) fn new(upstreams: &Arc<Upstreams>, reference: &UpstreamRef) -> Self {
+    pub(crate) fn of(upstream: Arc<Upstream>) -> Self {
         Self {
-            upstream: upstreams.upstream(reference),
+            upstream,
             limits: Limits {
                 timeout: Some(DEFAULT_TIMEOUT),
                 idle: None,
@@ -100,7 +101,7 @@ impl Client {
         let connector = Connector::new(identity);
         let config = ContextConfig::default();
         let upstreams = Upstreams::new(None, connector, Arc::new(resolve), config, sink);
-        Self::new(&upstreams, &service.into())
+        Self::of(upstreams.upstream(&service.into()))
     }
 
     /// The same client with another limit on how long the head of a response may take, from the end

@@ -220,14 +220,16 @@ impl Mesh {
         ))
     }
 
-    /// A client of another service. It costs nothing until its first call.
+    /// A client of another service. Cheap, so it may be made for one call: the 64 services that
+    /// were asked for last, here or by [`connect`](Self::connect), are followed on when nobody holds
+    /// a client of them any more, and their connections stay open for the next one.
     pub fn client(&self, upstream: impl Into<UpstreamRef>) -> Client {
-        Client::new(&self.0.context, &upstream.into())
+        Client::of(self.0.upstream(&upstream.into()))
     }
 
     /// A byte stream to another service: whatever is not HTTP. Up to three of its instances are
-    /// tried. The 64 services that were connected to last are followed on, so that the next stream
-    /// to one of them does not wait for Consul.
+    /// tried. What Consul says of the service is followed on, as of a [`client`](Self::client), so
+    /// that the next stream to it does not wait.
     ///
     /// # Errors
     ///
@@ -240,8 +242,7 @@ impl Mesh {
     /// Dropping the future closes what was opened.
     pub async fn connect(&self, upstream: impl Into<UpstreamRef>) -> Result<tcp::Stream, Error> {
         let me = &self.0;
-        let upstream = me.context.upstream(&upstream.into());
-        me.dialled.remember(&upstream);
+        let upstream = me.upstream(&upstream.into());
         let (connection, load, open) = connect_stream(&me.context, &upstream).await?;
         Ok(tcp::Stream::dialled(connection, load, open))
     }

@@ -8,6 +8,7 @@ mod chain;
 mod context;
 mod dial;
 mod follow;
+mod recent;
 mod reference;
 mod status;
 
@@ -25,7 +26,8 @@ use tokio::sync::watch;
 use tokio_util::task::AbortOnDropHandle;
 
 pub(crate) use context::{Context, ContextConfig};
-pub(crate) use dial::{Dialled, connect_stream};
+pub(crate) use dial::connect_stream;
+pub(crate) use recent::Recent;
 pub use reference::UpstreamRef;
 pub use status::{EndpointStatus, UpstreamStatus};
 

@@ -405,6 +405,45 @@ async fn byte_streams_are_spread_by_how_many_are_open() {
 }
 
 #[tokio::test]
+async fn a_thousand_clients_of_one_call_each_ask_consul_once() {
+    let consul = ConsulDev::start().await.expect("a Consul");
+    let (api, web) = (joined(&consul, "api").await, joined(&consul, "web").await);
+    let _served = serving(&api, hello()).await;
+    for _ in 0..1000 {
+        assert_eq!(status_of(&web.client("api")).await, Some(200));
+    }
+    let first_reads = |path: &str| {
+        let all = consul.requests();
+        let of = all.iter().filter(|one| one.path == path);
+        of.filter(|one| !one.query.contains("index=")).count()
+    };
+    assert_eq!(first_reads("/v1/health/connect/api"), 1);
+    // The member reads its own chain, too.
+    assert!(first_reads("/v1/discovery-chain/api") <= 3);
+    assert_eq!(web.status().upstreams[0].usable[0].connections, 1);
+}
+
+#[tokio::test]
+async fn the_sixty_four_services_asked_for_last_are_followed_on() {
+    let consul = ConsulDev::start().await.expect("a Consul");
+    let web = joined(&consul, "web").await;
+    let held = web.client("held");
+    for number in 0..100 {
+        let _client = web.client(format!("api-{number}"));
+    }
+    let names = |mesh: &Mesh| {
+        let upstreams = mesh.status().upstreams.into_iter();
+        upstreams.map(|one| one.name).collect::<Vec<_>>()
+    };
+    let followed = names(&web);
+    assert_eq!(followed.len(), 65, "{followed:?}");
+    assert!(followed.contains(&"held".to_owned()));
+    assert!(!followed.contains(&"api-35".to_owned()) && followed.contains(&"api-36".to_owned()));
+    drop(held);
+    assert_eq!(names(&web).len(), 64);
+}
+
+#[tokio::test]
 async fn a_consul_that_is_away_is_named_with_what_to_do() {
     // A port nobody listens on.
     let socket = std::net::TcpListener::bind("127.0.0.1:0").expect("a socket");

@@ -27,7 +27,7 @@ use crate::{
     authorize::Authorize,
     measure::Inbound,
     serve::shutdown::Timing,
-    upstream::{Context, Dialled},
+    upstream::{Context, Recent, Upstream, UpstreamRef},
 };
 
 /// What all handles of one member share.
@@ -39,7 +39,7 @@ pub(super) struct Inner {
     pub(super) consul_verified: bool,
     pub(super) identity_source: String,
     pub(super) context: Arc<Context>,
-    pub(super) dialled: Dialled,
+    pub(super) recent: Recent,
     pub(super) authorize: Arc<dyn Authorize>,
     pub(super) intentions: Option<Intentions>,
     pub(super) tls: TlsPolicy,
@@ -77,6 +77,13 @@ impl Leaving {
 impl Inner {
     pub(super) fn identity(&self) -> &consul_connect::Identity {
         self.context.identity()
+    }
+
+    /// The upstream of that name, which is followed on when nobody holds it any more.
+    pub(super) fn upstream(&self, reference: &UpstreamRef) -> Arc<Upstream> {
+        let upstream = self.context.upstream(reference);
+        self.recent.remember(&upstream);
+        upstream
     }
 
     /// What is known now.

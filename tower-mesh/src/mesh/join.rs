@@ -26,7 +26,7 @@ use crate::{
     error::BoxError,
     measure::Inbound,
     time::{FOREVER, later},
-    upstream::{Context, ContextConfig, Dialled},
+    upstream::{Context, ContextConfig, Recent},
 };
 
 pub(super) async fn join(builder: MeshBuilder) -> Result<Mesh, Error> {
@@ -99,7 +99,7 @@ pub(super) async fn join(builder: MeshBuilder) -> Result<Mesh, Error> {
         consul_verified: verified,
         identity_source,
         context,
-        dialled: Dialled::default(),
+        recent: Recent::default(),
         authorize,
         intentions,
         tls,

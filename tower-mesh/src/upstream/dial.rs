@@ -1,10 +1,6 @@
 //! A byte stream to an upstream.
 
-use std::{
-    collections::VecDeque,
-    sync::{Arc, Mutex, PoisonError},
-    time::Duration,
-};
+use std::{sync::Arc, time::Duration};
 
 use consul_connect::Connection;
 use tokio::time::{Instant, timeout};
@@ -77,25 +73,4 @@ pub(crate) async fn connect_stream(
         }
     }
     Err(last.unwrap_or_else(|| snapshot.no_endpoint()))
-}
-
-/// The upstreams that were dialled last. They are followed on, because nobody holds a handle on them
-/// between two streams: each would ask Consul anew and know nothing of the others' load.
-///
-/// Apart from the [`Context`], which every upstream holds.
-#[derive(Debug, Default)]
-pub(crate) struct Dialled(Mutex<VecDeque<Arc<Upstream>>>);
-
-impl Dialled {
-    /// More than a program has dependencies; less than a proxy for any name may open watches.
-    const MOST: usize = 64;
-
-    pub(crate) fn remember(&self, upstream: &Arc<Upstream>) {
-        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        all.retain(|one| !Arc::ptr_eq(one, upstream));
-        all.push_back(Arc::clone(upstream));
-        let forgotten = (all.len() > Self::MOST).then(|| all.pop_front());
-        drop(all);
-        drop(forgotten);
-    }
 }

@@ -115,6 +115,10 @@ impl World {
     }
 }
 
+fn calling(context: &Arc<Context>, upstream: &UpstreamRef) -> Client {
+    Client::of(context.upstream(upstream))
+}
+
 async fn ask(client: &Client) -> Result<String, Error> {
     client.get("/").send().await?.text().await
 }
@@ -134,7 +138,7 @@ async fn follows_registrations_and_checks() {
     let mut world = World::new().await;
     let one = world.serve("api", "one").await;
     world.register("api", "n1", one);
-    let client = Client::new(&world.context().await, &"api".into());
+    let client = calling(&world.context().await, &"api".into());
     assert_eq!(ask(&client).await.expect("an answer"), "one");
     assert_eq!(client.status().target.as_deref(), Some("api in dc1"));
 
@@ -158,7 +162,7 @@ async fn instances_whose_nodes_all_fail_are_used_for_a_grace() {
     let mut world = World::new().await;
     let one = world.serve("api", "one").await;
     world.register("api", "n1", one);
-    let client = Client::new(&world.context().await, &"api".into());
+    let client = calling(&world.context().await, &"api".into());
     ask(&client).await.expect("an answer");
     world.dev.set_node_health("n1", "critical");
     until(async || client.status().in_grace).await;
@@ -174,7 +178,7 @@ async fn instances_whose_nodes_all_fail_are_used_for_a_grace() {
 #[tokio::test]
 async fn a_service_nobody_registered_is_told_at_once() {
     let world = World::new().await;
-    let client = Client::new(&world.context().await, &"ghost".into());
+    let client = calling(&world.context().await, &"ghost".into());
     let error = timeout(LONG, ask(&client))
         .await
         .expect("no waiting")
@@ -190,7 +194,7 @@ async fn with_consul_away_the_last_set_serves_and_the_status_says_so() {
     let mut world = World::new().await;
     let one = world.serve("api", "one").await;
     world.register("api", "n1", one);
-    let client = Client::new(&world.context().await, &"api".into());
+    let client = calling(&world.context().await, &"api".into());
     ask(&client).await.expect("an answer");
     world.dev.down().await.expect("down");
     until(async || client.status().problem.is_some()).await;
@@ -210,7 +214,7 @@ async fn the_first_call_waits_for_a_consul_that_has_no_leader() {
     world
         .dev
         .fault(FaultRule::new("/v1/health/*", Fault::no_leader()).times(2));
-    let client = Client::new(&context, &"api".into());
+    let client = calling(&context, &"api".into());
     assert_eq!(ask(&client).await.expect("an answer"), "one");
 }
 
@@ -221,7 +225,7 @@ async fn a_token_that_may_not_ask_is_told_at_once() {
     world.register("api", "n1", one);
     let token = world.dev.create_token(Policy::new().service_write("web"));
     let context = world.context_as(world.consul_as(&token.secret_id)).await;
-    let client = Client::new(&context, &"api".into());
+    let client = calling(&context, &"api".into());
     let error = timeout(LONG, ask(&client))
         .await
         .expect("no waiting")
@@ -242,7 +246,7 @@ async fn an_answer_that_acls_emptied_keeps_the_last_set() {
     let sees = world
         .dev
         .create_token(Policy::new().service_read("api").node_prefix_read(""));
-    let client = Client::new(
+    let client = calling(
         &world.context_as(world.consul_as(&sees.secret_id)).await,
         &"api".into(),
     );
@@ -250,7 +254,7 @@ async fn an_answer_that_acls_emptied_keeps_the_last_set() {
 
     let blind = world.dev.create_token(Policy::new().service_read("api"));
     let blind = world.context_as(world.consul_as(&blind.secret_id)).await;
-    let client = Client::new(&blind, &"api".into());
+    let client = calling(&blind, &"api".into());
     let error = timeout(LONG, ask(&client))
         .await
         .expect("no waiting")
@@ -264,7 +268,7 @@ async fn the_protocol_comes_from_the_chain() {
     let mut world = World::new().await;
     let one = world.serve("api", "one").await;
     world.register("api", "n1", one);
-    let client = Client::new(&world.context().await, &"api".into());
+    let client = calling(&world.context().await, &"api".into());
     ask(&client).await.expect("an answer");
     assert_eq!(client.status().protocol, "tcp");
     world.dev.set_protocol("api", "grpc").expect("set");
@@ -305,8 +309,8 @@ async fn clients_of_one_name_share_its_endpoints_and_the_last_ends_the_watches()
     world.register("api", "n1", one);
     let context = world.context().await;
     let (first, second) = (
-        Client::new(&context, &"api".into()),
-        Client::new(&context, &"api".into()),
+        calling(&context, &"api".into()),
+        calling(&context, &"api".into()),
     );
     ask(&first).await.expect("an answer");
     assert_eq!(second.status().usable[0].connections, 1);
@@ -324,7 +328,7 @@ async fn a_name_no_service_can_have_is_an_error_of_the_call() {
     let world = World::new().await;
     let context = world.context().await;
     for name in ["", "a/b", "*"] {
-        let error = ask(&Client::new(&context, &name.into()))
+        let error = ask(&calling(&context, &name.into()))
             .await
             .expect_err("no name");
         assert_eq!(error.kind(), ErrorKind::Config, "{name}");
@@ -338,7 +342,7 @@ async fn a_client_outlives_the_context_it_was_made_of() {
     world.register("api", "n1", one);
     let client = {
         let context = world.context().await;
-        Client::new(&context, &"api".into())
+        calling(&context, &"api".into())
     };
     ask(&client).await.expect("an answer");
 }
