@@ -72,8 +72,11 @@ pub(super) async fn follow(
         let found = match update {
             Ok(update) => chain::destination(&update.value).map_err(|what| {
                 let context = format!("reading the discovery chain of `{name}`: {what}");
-                Error::new(ErrorKind::Consul, context)
+                let error = Error::new(ErrorKind::Consul, context);
+                tracing::warn!(upstream = %name, %error, "the discovery chain is not followed");
+                error
             }),
+            // The watch says it to the log, and not each time.
             Err(error) => {
                 let context = format!("reading the discovery chain of `{name}`");
                 Err(Error::with_source(ErrorKind::Consul, context, error))
@@ -92,10 +95,7 @@ pub(super) async fn follow(
                 used = Some(destination);
                 shared.publish(next);
             }
-            Err(error) => {
-                tracing::warn!(upstream = %name, ?error, "the discovery chain is not known anew");
-                shared.report(Some(error));
-            }
+            Err(error) => shared.report(Some(error)),
         }
     }
 }
