@@ -102,6 +102,13 @@ impl Client {
         self.token.borrow().clone()
     }
 
+    /// Changes each time a watch of this client, or of one that shares its connections, is answered after it had failed. The
+    /// agent may have been started anew meanwhile, and have lost what it was told.
+    #[must_use]
+    pub fn answers_again(&self) -> cell::Receiver<u64> {
+        self.shared.hub.returns()
+    }
+
     /// What makes two clients the same for sharing watches: the cell, not the value, as the value may be replaced.
     pub(crate) fn token_cell(&self) -> &Arc<cell::Sender<Token>> {
         &self.token

@@ -78,7 +78,9 @@ pub struct Update<T> {
 /// # Sharing
 /// Watches of one [`Client`](crate::Client) that ask the same with the same token share one task and one request. The number of
 /// connections they hold together is bounded; when there are more watches than that over HTTP/1.1, they take turns,
-/// and each is asked at least every ten seconds (up to some thousand watches).
+/// and each is asked at least every ten seconds (up to some thousand watches). A watch that is dropped occupies its
+/// connection for up to ten seconds more, because Consul goes on with a long poll whose client has gone: whoever makes and drops
+/// watches by the hundred gets first values at once, and changes with that delay.
 ///
 /// # Cancel safety
 /// Waiting for the next item can be given up at any time; nothing is lost.
@@ -117,7 +119,7 @@ impl<T: PartialEq + Send + Sync + 'static> Read<T> {
     /// The values of this read, from now on: see [`Watch`].
     ///
     /// The first query never blocks, also if an index was set. [`wait`](Read::wait) bounds each of the following ones;
-    /// default: five minutes.
+    /// default: five minutes. A young watch waits for less, at most for as long as it has been there (but nine seconds).
     ///
     /// Asking starts here; outside a Tokio runtime, when the watch is first polled inside one.
     pub fn watch(self) -> Watch<T> {

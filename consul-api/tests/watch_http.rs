@@ -159,7 +159,7 @@ async fn blocks_on_the_index_it_was_given() {
     let second = server.next().await;
     assert_eq!(
         (second.parameter("index"), second.parameter("wait")),
-        (Some("10"), Some("300000ms"))
+        (Some("10"), Some("9000ms"))
     );
     second.answer("200 OK", 11, r#"{"web": []}"#);
     let third = server.next().await;
@@ -181,7 +181,7 @@ async fn an_entry_that_does_not_exist_is_a_value_that_is_waited_on() {
         .client()
         .config_entries()
         .mesh()
-        .wait(Duration::from_secs(60))
+        .wait(Duration::from_secs(6))
         .watch();
     server
         .next()
@@ -191,7 +191,7 @@ async fn an_entry_that_does_not_exist_is_a_value_that_is_waited_on() {
     let second = server.next().await;
     assert_eq!(
         (second.parameter("index"), second.parameter("wait")),
-        (Some("7"), Some("60000ms"))
+        (Some("7"), Some("6000ms"))
     );
     second.answer("200 OK", 8, r#"{"Kind": "mesh"}"#);
     assert!(item(&mut mesh).await.expect("a value").is_some());

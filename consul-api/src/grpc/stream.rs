@@ -71,9 +71,8 @@ impl Watching {
             match self.message().await {
                 Ok(Some(roots)) => {
                     self.failures = 0;
-                    if self.journal.answered() {
-                        self.grpc.client.hub().recovered();
-                    }
+                    let answered = self.journal.answered();
+                    self.grpc.client.hub().answered(answered);
                     // A new call begins with the roots as they are, known or not.
                     if self.in_error || self.told.as_ref() != Some(&roots) {
                         self.in_error = false;

@@ -6,10 +6,17 @@
 //! request whose index is old is answered at once.
 //!
 //! Reads that do not block never queue behind long polls: they have slots of their own.
+//!
+//! Consul goes on with a long poll whose client has gone, and counts its connection, until the wait it was told is over.
+//! So one that is given up keeps its slot for as long, up to a [`ROUND`], and a wait is only longer than that for
+//! who has been there as long: see [`wait`]. What a process leaves behind is thus about what it has held.
 
-use std::{num::NonZeroUsize, time::Duration};
+use std::{num::NonZeroUsize, pin::pin, time::Duration};
 
-use tokio::sync::{Semaphore, SemaphorePermit, watch};
+use tokio::{
+    sync::{Semaphore, SemaphorePermit, watch},
+    time::{Instant, sleep_until},
+};
 
 /// The slots of one client's watches.
 #[derive(Debug)]
@@ -17,6 +24,8 @@ pub(crate) struct Budget {
     long: Semaphore,
     short: Semaphore,
     load: watch::Sender<Load>,
+    /// When each slot of a long poll that was given up is free.
+    left_behind: watch::Sender<Vec<Instant>>,
 }
 
 /// How many watches share how many slots.
@@ -67,9 +76,42 @@ impl Load {
 /// The right to have one request under way; given back when dropped.
 #[derive(Debug)]
 pub(crate) struct Slot<'a> {
-    _permit: SemaphorePermit<'a>,
+    budget: &'a Budget,
+    permit: Option<SemaphorePermit<'a>>,
     /// The longest this request may block.
     pub(crate) turn: Option<Duration>,
+    /// Until when the server holds the request under way, whoever listens.
+    held_until: Option<Instant>,
+}
+
+impl Slot<'_> {
+    /// Notes that a request is sent that the server answers after `wait` at the latest.
+    pub(crate) fn sent(&mut self, wait: Duration) {
+        // The server adds up to a sixteenth to what it is told.
+        let wait = wait.min(ROUND);
+        self.held_until = Some(Instant::now() + wait + wait / 16);
+    }
+
+    /// Notes that the request is over.
+    pub(crate) fn over(&mut self) {
+        self.held_until = None;
+    }
+}
+
+impl Drop for Slot<'_> {
+    fn drop(&mut self) {
+        if let Some(until) = self.held_until
+            && let Some(permit) = self.permit.take()
+        {
+            permit.forget();
+            self.budget.left_behind.send_modify(|all| all.push(until));
+        }
+    }
+}
+
+/// How long the server may hold a poll of a watch that has been undisturbed for `age`, if `longest` is what was asked for.
+pub(crate) fn wait(age: Duration, longest: Duration) -> Duration {
+    longest.min(age.max(ROUND))
 }
 
 impl Budget {
@@ -80,6 +122,7 @@ impl Budget {
             long: Semaphore::new(slots.long),
             short: Semaphore::new(slots.short),
             load: watch::Sender::new(Load { watches: 0, slots }),
+            left_behind: watch::Sender::default(),
         }
     }
 
@@ -95,18 +138,48 @@ impl Budget {
     /// Whoever stops waiting loses its place and nothing else.
     pub(crate) async fn slot(&self, blocks: bool) -> Slot<'_> {
         let slots = if blocks { &self.long } else { &self.short };
-        let permit = slots
-            .acquire()
-            .await
-            .expect("the semaphores are never closed");
+        let mut permit = pin!(slots.acquire());
+        let mut left_behind = self.left_behind.subscribe();
+        let permit = loop {
+            let earliest = self.reclaim();
+            left_behind.mark_unchanged();
+            let due = async {
+                match earliest {
+                    Some(earliest) => sleep_until(earliest).await,
+                    None => std::future::pending().await,
+                }
+            };
+            tokio::select! {
+                permit = &mut permit => break permit.expect("the semaphores are never closed"),
+                () = due, if blocks => {}
+                // The sender is in self, so this cannot fail.
+                _ = left_behind.changed(), if blocks => {}
+            }
+        };
         Slot {
-            _permit: permit,
+            budget: self,
+            permit: Some(permit),
             turn: if blocks {
                 self.load.borrow().turn()
             } else {
                 None
             },
+            held_until: None,
         }
+    }
+
+    /// Takes back the slots that are free by now, and says when the next one is.
+    fn reclaim(&self) -> Option<Instant> {
+        let now = Instant::now();
+        let mut earliest = None;
+        self.left_behind.send_if_modified(|all| {
+            let before = all.len();
+            all.retain(|until| *until > now);
+            self.long.add_permits(before - all.len());
+            earliest = all.iter().min().copied();
+            false
+        });
+        earliest
     }
 
     /// Resolves when a request that blocks for `wait` holds its slot longer than the others can spare. A long

@@ -10,8 +10,8 @@ use tokio::{
 use super::{
     backoff::{Backoff, Trouble},
     blocking::{Basis, Next, Outcome, Position, Reply, State, step},
-    budget::Budget,
-    journal::Journal,
+    budget::{self, Budget},
+    journal::{Answered, Journal},
     pace::Pace,
     published::Published,
 };
@@ -49,6 +49,8 @@ pub(crate) struct Shared {
     backoff: Backoff,
     /// Counts the requests that succeeded where one had failed before, or none had been made.
     recoveries: watch::Sender<u64>,
+    /// Counts the requests that succeeded where one had failed before.
+    returns: watch::Sender<u64>,
 }
 
 impl Shared {
@@ -57,12 +59,23 @@ impl Shared {
             budget,
             backoff,
             recoveries: watch::Sender::new(0),
+            returns: watch::Sender::new(0),
         }
     }
 
-    /// Wakes who waits for the server to be back.
-    pub(crate) fn recovered(&self) {
-        self.recoveries.send_modify(|count| *count += 1);
+    /// Wakes who waits for the server to be back, if this answer says that it is.
+    pub(crate) fn answered(&self, answered: Answered) {
+        if answered != Answered::Still {
+            self.recoveries.send_modify(|count| *count += 1);
+        }
+        if answered == Answered::Again {
+            self.returns.send_modify(|count| *count += 1);
+        }
+    }
+
+    /// Changes when the server answers where it had failed to.
+    pub(crate) fn returns(&self) -> watch::Receiver<u64> {
+        self.returns.subscribe()
     }
 
     /// Changes when the server is back.
@@ -82,6 +95,8 @@ pub(crate) async fn drive<A: Ask>(
     let mut recoveries = shared.recoveries();
     let mut pace = Pace::default();
     let mut state = State::new(ask.basis());
+    // Since when its polls have not been ended by ourselves.
+    let mut undisturbed = born;
     let _present = shared.budget.enter();
     loop {
         pause(pace.take(born.elapsed())).await;
@@ -89,15 +104,17 @@ pub(crate) async fn drive<A: Ask>(
             published.asked();
             false
         });
-        let (reply, failure) = request(&mut ask, &state.position, &shared.budget).await;
+        let longest = budget::wait(undisturbed.elapsed(), ask.wait());
+        let (reply, failure) = request(&mut ask, &state.position, longest, &shared.budget).await;
+        if matches!(reply, Reply::Cut) {
+            undisturbed = Instant::now();
+        }
         let (after, outcome, next) = step(state, reply);
         state = after;
 
         match outcome {
             Outcome::Changed(_) | Outcome::Unchanged => {
-                if journal.answered() {
-                    shared.recovered();
-                }
+                shared.answered(journal.answered());
             }
             Outcome::Quiet | Outcome::Failed => {}
         }
@@ -139,13 +156,22 @@ pub(crate) async fn drive<A: Ask>(
 async fn request<A: Ask>(
     ask: &mut A,
     position: &Position,
+    longest: Duration,
     budget: &Budget,
 ) -> (Reply<A::Value>, Option<Error>) {
-    let slot = budget.slot(position.blocks()).await;
-    let wait = slot.turn.map_or(ask.wait(), |turn| turn.min(ask.wait()));
+    let mut slot = budget.slot(position.blocks()).await;
+    let wait = slot.turn.map_or(longest, |turn| turn.min(longest));
+    if position.blocks() {
+        slot.sent(wait);
+    }
     let answer = tokio::select! {
-        answer = ask.ask(position, wait) => answer,
-        () = budget.wanted_back(wait), if position.blocks() => return (Reply::Cut, None),
+        answer = ask.ask(position, wait) => Some(answer),
+        () = budget.wanted_back(wait), if position.blocks() => None,
+    };
+    // Also when it was ended for the sake of others: they need its slot now, and it was a long one.
+    slot.over();
+    let Some(answer) = answer else {
+        return (Reply::Cut, None);
     };
     match answer {
         Ok(response) => (Reply::Answer(response), None),

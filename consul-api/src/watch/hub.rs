@@ -14,6 +14,8 @@ use std::{
 
 use tokio::{runtime::Handle, sync::watch, task::AbortHandle};
 
+#[cfg(feature = "grpc")]
+use super::journal::Answered;
 use super::{
     backoff::Backoff,
     budget::Budget,
@@ -111,10 +113,15 @@ impl Hub {
         entry
     }
 
-    /// As [`Shared::recovered`], for what asks the same server in other ways.
+    /// As [`Shared::answered`], for what asks the same server in other ways.
     #[cfg(feature = "grpc")]
-    pub(crate) fn recovered(&self) {
-        self.shared.recovered();
+    pub(crate) fn answered(&self, answered: Answered) {
+        self.shared.answered(answered);
+    }
+
+    /// As [`Shared::returns`].
+    pub(crate) fn returns(&self) -> watch::Receiver<u64> {
+        self.shared.returns()
     }
 
     /// As [`Shared::recoveries`].

@@ -36,11 +36,15 @@ impl Journal {
         }
     }
 
-    /// Notes an answer. Returns whether it is the first one, or the first one after a failure.
-    pub(crate) fn answered(&mut self) -> bool {
+    /// Notes an answer, and says what it means.
+    pub(crate) fn answered(&mut self) -> Answered {
         let first = !std::mem::replace(&mut self.answered, true);
         let Some(since) = self.since.take() else {
-            return first;
+            return if first {
+                Answered::First
+            } else {
+                Answered::Still
+            };
         };
         let (path, failures, seconds) = (
             &self.path,
@@ -48,8 +52,17 @@ impl Journal {
             since.elapsed().as_secs(),
         );
         tracing::info!(%path, failures, seconds, "watch answered again");
-        true
+        Answered::Again
     }
+}
+
+/// What an answer means.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Answered {
+    First,
+    /// After a failure.
+    Again,
+    Still,
 }
 
 /// The causes of an error, outermost first.
