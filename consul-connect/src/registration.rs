@@ -2,8 +2,9 @@
 //!
 //! A [`Registration`] registers the instance as natively meshed (`Connect.Native`) with one TTL check, reports the health
 //! of application *and* certificate to it, and repairs what is lost: an agent that forgot the instance (it was wiped, an
-//! operator deregistered it, or its check was reaped) gets it again at the next report, within a third of the TTL. An agent
-//! that is away is asked again, with backoff, for ever.
+//! operator deregistered it, or its check was reaped) gets it again at the next report, within a third of the TTL, and at once
+//! when a watch of the same client says that the agent was away and answers again. An agent that is away is asked again, with
+//! backoff, for ever.
 //!
 //! # Why a TTL check
 //! The agent cannot probe a port that demands a client certificate. The check is reported to at a third of its TTL; a

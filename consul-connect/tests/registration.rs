@@ -10,6 +10,7 @@ use consul_connect::{
     test_util::{LeafSpec, TestCa},
 };
 use consul_dev::{ConsulDev, Fault, FaultRule};
+use futures_util::StreamExt as _;
 use tokio::time::timeout;
 
 const LONG: Duration = Duration::from_secs(30);
@@ -104,6 +105,24 @@ async fn an_agent_that_lost_everything_gets_the_instance_again_at_the_next_repor
     })
     .await;
     assert_eq!(registration.status().state, RegistrationState::Registered);
+}
+
+#[tokio::test]
+async fn an_agent_that_was_away_and_wiped_gets_the_instance_when_a_watch_is_answered_again() {
+    let dev = ConsulDev::start().await.expect("a Consul");
+    let client = client(&dev);
+    // Reports that are far apart: only the watch can say so in time.
+    let rare = config().ttl(Duration::from_secs(600));
+    let registration = Registration::new(client.clone(), rare);
+    let mut roots = client.agent().connect_ca_roots().watch();
+    registration.registered().await.expect("registered");
+    roots.next().await.expect("an item").expect("roots");
+    dev.down().await.expect("it was up");
+    let failed = roots.next().await.expect("an item");
+    failed.expect_err("nobody answers");
+    dev.wipe_agent();
+    dev.up().await.expect("it comes back");
+    until("registered again", async || dev.service_ids() == ["web-1"]).await;
 }
 
 #[tokio::test]

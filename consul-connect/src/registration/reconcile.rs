@@ -71,6 +71,8 @@ pub(super) struct Observed {
     pub(super) failures: u32,
     /// Nothing is tried before this.
     pub(super) retry_at: Option<Instant>,
+    /// The agent was away: whether it still knows the instance is asked at once.
+    pub(super) doubted: bool,
 }
 
 /// The next step.
@@ -115,7 +117,7 @@ pub(super) fn next(
         return Action::Register;
     };
     match &observed.reported {
-        Some((report, at)) if *report == desired.report => {
+        Some((report, at)) if *report == desired.report && !observed.doubted => {
             let (report_at, refresh_at) = (after(*at, interval), after(registered, REFRESH));
             if refresh_at <= now {
                 Action::Register
@@ -140,6 +142,7 @@ impl Observed {
         jitter: f64,
         longest: Duration,
     ) {
+        self.doubted = false;
         match (action, outcome) {
             (Action::Register, Outcome::Done) => {
                 // A first registration says nothing of the check's text, so that a report follows; a refresh leaves it.
@@ -174,6 +177,12 @@ impl Observed {
             (Action::Register | Action::Report, _) => self.failed(now, jitter, longest),
             (Action::Wait(_) | Action::Done, _) => {}
         }
+    }
+
+    /// The agent answers again: no pause is of use any more, and it may have lost everything.
+    pub(super) fn doubt(&mut self) {
+        self.retry_at = None;
+        self.doubted = true;
     }
 
     fn succeeded(&mut self) {

@@ -95,6 +95,7 @@ pub(super) async fn run(client: Client, shared: Arc<Shared>, health: watch::Rece
             .identity
             .as_ref()
             .map(crate::Identity::changes),
+        agent: client.answers_again(),
         client,
         shared,
         health,
@@ -108,6 +109,8 @@ struct Worker {
     wish: watch::Receiver<Wish>,
     health: watch::Receiver<HealthState>,
     identity: Option<watch::Receiver<u64>>,
+    /// Changes when Consul answers where it did not.
+    agent: watch::Receiver<u64>,
 }
 
 impl Worker {
@@ -115,6 +118,7 @@ impl Worker {
         let interval = self.shared.config.report_interval();
         loop {
             let (desired, draining) = self.desired();
+            self.look_at_the_agent();
             let observed = self.shared.progress.borrow().observed.clone();
             let action = next(&desired, &observed, Instant::now(), interval);
             match action {
@@ -147,6 +151,16 @@ impl Worker {
         )
     }
 
+    /// Several watches that recover together are one return of the agent.
+    fn look_at_the_agent(&mut self) {
+        if self.agent.has_changed().is_ok_and(|changed| changed) {
+            self.agent.mark_unchanged();
+            self.shared
+                .progress
+                .send_modify(|progress| progress.observed.doubt());
+        }
+    }
+
     /// How long our own leaf is still valid; zero once it has expired; `None` if the check is not tied to one.
     fn leaf_remaining(&self) -> Option<Duration> {
         let status = self.shared.config.identity.as_ref()?.status();
@@ -165,6 +179,7 @@ impl Worker {
             () = sleep_until(until) => {}
             () = changed(Some(&mut self.health)) => {}
             () = changed(self.identity.as_mut()) => {}
+            () = changed_again(&mut self.agent) => {}
             () = changed(Some(&mut self.wish)) => {}
         }
     }
@@ -296,6 +311,12 @@ impl Worker {
         registration.check = Some(check);
         registration
     }
+}
+
+/// Resolves at the next change and leaves it to be looked at.
+async fn changed_again(receiver: &mut watch::Receiver<u64>) {
+    changed(Some(receiver)).await;
+    receiver.mark_changed();
 }
 
 /// Resolves at the next change; never if there is nothing that could change.

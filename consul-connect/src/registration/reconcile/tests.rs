@@ -53,6 +53,34 @@ fn a_new_instance_is_registered_reported_and_then_left_alone_for_a_third_of_the_
 }
 
 #[test]
+fn an_agent_that_answers_again_is_told_at_once_whatever_the_pause() {
+    let now = Instant::now();
+    let mut observed = settled(now);
+    enter(&mut observed, &Action::Report, Outcome::Failed, now);
+    assert!(matches!(
+        next(&present(passing()), &observed, now, INTERVAL),
+        Action::Wait(_)
+    ));
+    observed.doubt();
+    assert_eq!(
+        next(&present(passing()), &observed, now, INTERVAL),
+        Action::Report
+    );
+    enter(&mut observed, &Action::Report, Outcome::Unknown, now);
+    assert_eq!(
+        next(&present(passing()), &observed, now, INTERVAL),
+        Action::Register
+    );
+    let mut observed = settled(now);
+    observed.doubt();
+    enter(&mut observed, &Action::Report, Outcome::Done, now);
+    assert_eq!(
+        next(&present(passing()), &observed, now, INTERVAL),
+        Action::Wait(now + INTERVAL)
+    );
+}
+
+#[test]
 fn another_state_is_reported_at_once() {
     let now = Instant::now();
     let critical = Report::new(&HealthState::Critical("no database".into()), false, false);
