@@ -46,3 +46,7 @@ alone:
 # all tests at full scale: longer, and meant for a machine of one's own
 prove:
     MESH_SCALE=full .ci/run setup test
+
+# members under load on a real Consul, with rotations and churn: what grows? (minutes)
+soak minutes='30':
+    cargo run --release -p mesh-tests --bin mesh-soak -- {{minutes}}
