@@ -49,8 +49,8 @@ pub const LEAF_NOT_AFTER: &str = "mesh_leaf_not_after_timestamp_seconds";
 pub const ROTATIONS: &str = "mesh_identity_rotations_total";
 /// How many roots are trusted.
 pub const ROOTS: &str = "mesh_roots";
-/// How long ago Consul was last known to agree with what is in use: `watch` is `intentions` or
-/// `upstream <name>`. In seconds.
+/// How long ago Consul was last known to agree with what is in use: `watch` is `intentions`,
+/// `mesh entry` or `upstream <name>`. In seconds.
 pub const WATCH_AGE: &str = "mesh_watch_age_seconds";
 /// For how long every request of a watch has failed; zero if the last one did not. In seconds.
 pub const WATCH_FAILING: &str = "mesh_watch_failing_seconds";
@@ -60,6 +60,17 @@ pub const INTENTIONS: &str = "mesh_intentions";
 pub const ENDPOINTS: &str = "mesh_endpoints";
 /// Whether this member can serve its callers: 1 or 0.
 pub const READY: &str = "mesh_ready";
+
+/// All of them, for a check that a dashboard or an alert names none that does not exist.
+pub const ALL: [&str; TEXTS.len()] = {
+    let mut all = [""; TEXTS.len()];
+    let mut at = 0;
+    while at < all.len() {
+        all[at] = TEXTS[at].0;
+        at += 1;
+    }
+    all
+};
 
 /// What each is, for a recorder's help texts.
 pub(crate) const TEXTS: [(&str, &str); 15] = [

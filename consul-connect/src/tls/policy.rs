@@ -85,6 +85,9 @@ pub struct TlsStatus {
     pub incoming: TlsSideStatus,
     /// With those we call.
     pub outgoing: TlsSideStatus,
+    /// How long ago Consul was last known to agree with it: zero while requests succeed, because a change would be told at
+    /// once. `None` if it was given, or before the first answer.
+    pub age: Option<Duration>,
     /// For how long Consul has not answered about it, if the last request failed.
     pub failing_for: Option<Duration>,
     /// What the last request failed with, if it did.
@@ -158,6 +161,10 @@ impl TlsPolicy {
             origin: current.origin,
             incoming: current.incoming.status().clone(),
             outgoing: current.outgoing.status().clone(),
+            age: watch.as_ref().and_then(|watch| match watch.failing_for {
+                None => watch.last_answer.map(|_| Duration::ZERO),
+                Some(_) => watch.last_answer,
+            }),
             failing_for: watch.as_ref().and_then(|watch| watch.failing_for),
             last_error: watch.and_then(|watch| watch.last_error).or(refused),
         }

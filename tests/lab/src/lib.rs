@@ -24,6 +24,8 @@
 //! Beside Consul there are the peers nobody here wrote: [`envoy`] sidecars, members on Consul's Go SDK ([`go_peer`]) and
 //! Consul's own small proxy ([`connect_proxy`]).
 //!
+//! [`prometheus`] scrapes what members tell operators.
+//!
 //! [`FaultProxy`] does to connections what networks do, and [`load`] sends requests and counts what became of each.
 //!
 //! `cargo run -p mesh-lab -- setup` makes everything available, `-- versions` says what is there,
@@ -45,6 +47,7 @@ pub mod load;
 mod ports;
 mod process;
 mod program;
+mod prometheus;
 mod running;
 mod setup;
 mod version;
@@ -60,5 +63,6 @@ pub use gate::{component, consul};
 pub use go_peer::{Dial, Dialler, Fate, GoLoad, GoPeer, GoServer, Serve, go_peer};
 pub use http::{Http, Reply};
 pub use program::Program;
+pub use prometheus::{Prometheus, RunningPrometheus, Sample, prometheus};
 pub use setup::{build_consul, provide};
 pub use version::Version;

@@ -48,7 +48,7 @@ pub(crate) struct Launch<'a> {
     pub(crate) program: &'a Path,
     pub(crate) arguments: &'a [String],
     /// Added to our own environment; here secrets go, which arguments would show to everybody.
-    pub(crate) environment: &'a [(&'static str, String)],
+    pub(crate) environment: &'a [(&'a str, String)],
     /// Where its output is appended.
     pub(crate) log: &'a Path,
     /// Standard input and output are for us, the log has standard error alone.

@@ -1,33 +1,22 @@
 //! A program of ours in a process of its own, so that it can be told to end, or killed.
 
-use std::{
-    fs,
-    path::{Path, PathBuf},
-    process::ExitStatus,
-    sync::{Mutex, MutexGuard, PoisonError},
-    time::Duration,
-};
+use std::{path::Path, process::ExitStatus, time::Duration};
 
 use rustix::process::Signal;
-use tempfile::TempDir;
 use tokio::time::{Instant, sleep};
 
-use crate::{Error, process::Process};
+use crate::{
+    Error,
+    running::{READY_WITHIN, Running, Start, work_directory},
+};
 
 /// How often it is looked at.
 const LOOK: Duration = Duration::from_millis(5);
-/// How long it may take to say what is waited for, or to end. Far above every figure.
-const LONG: Duration = Duration::from_secs(60);
 
-/// A running program. Killed when dropped, and also when this process is; what it wrote is shown when that happens in a test
-/// that fails.
+/// A running program. Killed when dropped, and also when this process is; the end of what it wrote is shown when that happens in
+/// a test that fails.
 #[derive(Debug)]
-pub struct Program {
-    name: String,
-    process: Mutex<Process>,
-    output: PathBuf,
-    _directory: TempDir,
-}
+pub struct Program(Running);
 
 impl Program {
     /// Starts `program` with variables added to ours.
@@ -44,31 +33,25 @@ impl Program {
             || program.display().to_string(),
             |file| file.to_string_lossy().into_owned(),
         );
-        let failed = |error| Error::because(format!("starting {name}"), error);
-        let directory = tempfile::tempdir().map_err(failed)?;
-        let output = directory.path().join("output");
-        let mut line: Vec<String> = variables
-            .into_iter()
-            .map(|(key, value)| format!("{}={}", key.as_ref(), value.as_ref()))
+        let arguments: Vec<String> = arguments.into_iter().map(Into::into).collect();
+        let variables: Vec<_> = variables.into_iter().collect();
+        let environment: Vec<(&str, String)> = variables
+            .iter()
+            .map(|(key, value)| (key.as_ref(), value.as_ref().to_owned()))
             .collect();
-        line.push(program.display().to_string());
-        line.extend(arguments.into_iter().map(Into::into));
-        let process = Process::spawn(Path::new("/usr/bin/env"), &line, &output).map_err(failed)?;
-        Ok(Self {
-            name,
-            process: Mutex::new(process),
-            output,
-            _directory: directory,
-        })
+        let start = Start {
+            program,
+            arguments: &arguments,
+            environment: &environment,
+            piped: false,
+        };
+        Running::start(&name, work_directory(&name)?, start).map(Self)
     }
 
     /// Everything it has written, to both of its outputs.
     #[must_use]
     pub fn output(&self) -> String {
-        fs::read(&self.output).map_or_else(
-            |error| format!("(what it wrote cannot be read: {error})"),
-            |bytes| String::from_utf8_lossy(&bytes).into_owned(),
-        )
+        self.0.logs()
     }
 
     /// Waits for a whole line that begins with `prefix`, and returns the rest of it.
@@ -79,7 +62,7 @@ impl Program {
     /// # Cancel safety
     /// Safe.
     pub async fn says(&self, prefix: &str) -> Result<String, Error> {
-        let end = Instant::now() + LONG;
+        let end = Instant::now() + READY_WITHIN;
         loop {
             let ended = self.exited()?;
             let output = self.output();
@@ -88,10 +71,7 @@ impl Program {
                 return Ok(rest.to_owned());
             }
             if ended.is_some() || Instant::now() >= end {
-                let name = &self.name;
-                return Err(Error::new(format!(
-                    "{name} did not say `{prefix}`: {output}"
-                )));
+                return Err(self.0.with_log(&format!("it did not say `{prefix}`")));
             }
             sleep(LOOK).await;
         }
@@ -100,7 +80,7 @@ impl Program {
     /// The number of its process.
     #[must_use]
     pub fn id(&self) -> u32 {
-        self.process().id()
+        self.0.id()
     }
 
     /// Asks it to end, by SIGTERM.
@@ -108,9 +88,7 @@ impl Program {
     /// # Errors
     /// When the operating system refuses.
     pub fn terminate(&self) -> Result<(), Error> {
-        self.process()
-            .signal(Signal::TERM)
-            .map_err(|error| Error::because(format!("terminating {}", self.name), error))
+        self.0.signal(Signal::TERM)
     }
 
     /// Kills it at once, as a crash does.
@@ -118,9 +96,7 @@ impl Program {
     /// # Errors
     /// When the operating system refuses.
     pub fn kill(&self) -> Result<(), Error> {
-        self.process()
-            .kill()
-            .map_err(|error| Error::because(format!("killing {}", self.name), error))
+        self.0.kill()
     }
 
     /// How it ended, or `None` while it runs.
@@ -128,41 +104,26 @@ impl Program {
     /// # Errors
     /// When the operating system does not say.
     pub fn exited(&self) -> Result<Option<ExitStatus>, Error> {
-        self.process()
-            .exited()
-            .map_err(|error| Error::because(format!("looking whether {} runs", self.name), error))
+        self.0.exited()
     }
 
     /// Waits for its end.
     ///
     /// # Errors
-    /// When a minute passes without one. The error has what it wrote.
+    /// When a minute passes without one. The error has the end of what it wrote.
     ///
     /// # Cancel safety
     /// Safe.
     pub async fn ended(&self) -> Result<ExitStatus, Error> {
-        let end = Instant::now() + LONG;
+        let end = Instant::now() + READY_WITHIN;
         loop {
             if let Some(status) = self.exited()? {
                 return Ok(status);
             }
             if Instant::now() >= end {
-                let (name, output) = (&self.name, self.output());
-                return Err(Error::new(format!("{name} does not end: {output}")));
+                return Err(self.0.with_log("it does not end"));
             }
             sleep(LOOK).await;
-        }
-    }
-
-    fn process(&self) -> MutexGuard<'_, Process> {
-        self.process.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl Drop for Program {
-    fn drop(&mut self) {
-        if std::thread::panicking() {
-            eprintln!("--- {} wrote:\n{}", self.name, self.output());
         }
     }
 }

@@ -3,6 +3,7 @@
 use std::{
     env, fs,
     path::{Path, PathBuf},
+    process::ExitStatus,
     sync::{Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
@@ -48,7 +49,7 @@ pub(crate) struct Running {
 pub(crate) struct Start<'a> {
     pub(crate) program: &'a Path,
     pub(crate) arguments: &'a [String],
-    pub(crate) environment: &'a [(&'static str, String)],
+    pub(crate) environment: &'a [(&'a str, String)],
     pub(crate) piped: bool,
 }
 
@@ -90,10 +91,13 @@ impl Running {
         self.process().id()
     }
 
-    pub(crate) fn ended(&self) -> Result<bool, Error> {
+    pub(crate) fn exited(&self) -> Result<Option<ExitStatus>, Error> {
         let exited = self.process().exited();
-        let looked = exited.map_err(|error| self.failed("looking whether it runs", error))?;
-        Ok(looked.is_some())
+        exited.map_err(|error| self.failed("looking whether it runs", error))
+    }
+
+    pub(crate) fn ended(&self) -> Result<bool, Error> {
+        self.exited().map(|status| status.is_some())
     }
 
     pub(crate) fn kill(&self) -> Result<(), Error> {

@@ -60,6 +60,10 @@ impl Sampler {
             let failing = intentions.failing_for.unwrap_or_default();
             self.watch("intentions", intentions.age, failing);
         }
+        if status.tls.origin != consul_connect::TlsOrigin::Given {
+            let failing = status.tls.failing_for.unwrap_or_default();
+            self.watch("mesh entry", status.tls.age, failing);
+        }
         for upstream in &status.upstreams {
             let problem = upstream.failing_for.unwrap_or_default();
             self.watch(

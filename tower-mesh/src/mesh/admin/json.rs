@@ -72,6 +72,7 @@ fn tls(tls: &TlsStatus) -> Value {
         "origin": tls.origin.to_string(),
         "incoming": side(&tls.incoming),
         "outgoing": side(&tls.outgoing),
+        "age": tls.age.map(|age| age.as_secs_f64()),
         "failing_for": tls.failing_for.map(|time| time.as_secs_f64()),
         "last_error": tls.last_error.as_ref().map(|error| words(error)),
     })
