@@ -75,16 +75,29 @@ pub(super) struct Settings {
     pub(super) now: Arc<dyn Fn() -> SystemTime + Send + Sync>,
 }
 
-/// Everything that has been received, and when to ask next.
+/// Everything that has been received, what is being asked, and when to ask next.
 struct Signed<A> {
-    authority: A,
+    authority: Arc<A>,
     settings: Settings,
     roots: BoxStream<'static, Result<Bundle, Refusal>>,
     bundle: Option<Bundle>,
+    /// Counts the bundles there have been.
+    bundles: u64,
     leaf: Option<Leaf>,
+    /// Kept between items, because an authority may take long and roots must not wait for it.
+    asked: Option<Asked>,
     due: Option<SystemTime>,
     /// Attempts in a row that brought no usable leaf.
     errors: u32,
+}
+
+/// A request that is on its way.
+struct Asked {
+    answer: Signing<'static>,
+    id: ServiceId,
+    key_pem: KeyPem,
+    /// Which bundle it was made under.
+    bundle: u64,
 }
 
 struct Leaf {
@@ -103,11 +116,13 @@ pub(super) fn materials<A: Authority>(
 ) -> BoxStream<'static, Item> {
     let roots = authority.roots();
     let state = Signed {
-        authority,
+        authority: Arc::new(authority),
         settings,
         roots,
         bundle: None,
+        bundles: 0,
         leaf: None,
+        asked: None,
         due: None,
         errors: 0,
     };
@@ -121,7 +136,7 @@ pub(super) fn materials<A: Authority>(
 impl<A: Authority> Signed<A> {
     async fn next(&mut self) -> Item {
         loop {
-            let due = self.due;
+            let due = self.due.filter(|_| self.asked.is_none());
             let now = Arc::clone(&self.settings.now);
             tokio::select! {
                 // Roots first: what is signed next may depend on them.
@@ -135,7 +150,12 @@ impl<A: Authority> Signed<A> {
                     Some(Err(refusal)) => return Err(self.failed("following the roots", refusal)),
                     None => std::future::pending().await,
                 },
-                () = until(due.unwrap_or(SystemTime::UNIX_EPOCH), now), if due.is_some() => return self.renew().await,
+                answer = answered(&mut self.asked) => {
+                    if let Some(item) = self.take_answer(answer) {
+                        return item;
+                    }
+                }
+                () = until(due.unwrap_or(SystemTime::UNIX_EPOCH), now), if due.is_some() => self.ask()?,
             }
         }
     }
@@ -146,10 +166,14 @@ impl<A: Authority> Signed<A> {
         if self.bundle.as_ref() == Some(&bundle) {
             return None;
         }
+        self.bundles += 1;
         let Some(leaf) = &self.leaf else {
             self.bundle = Some(bundle);
-            // A pause after a failure is kept: roots do not make it pass.
-            self.due.get_or_insert(now);
+            // A pause after a failure is kept: roots do not make it pass. Nor do they call for a second request beside the
+            // one that is on its way.
+            if self.asked.is_none() {
+                self.due.get_or_insert(now);
+            }
             return None;
         };
         if leaf.trust_domain.as_str() != bundle.trust_domain {
@@ -163,62 +187,84 @@ impl<A: Authority> Signed<A> {
             self.due = Some(now);
             return Some(Err(SourceError::new(text)));
         }
-        let (validity, resigned) = (
-            leaf.facts.validity,
-            !leaf.facts.is_signed_by(&bundle.signing_key_id),
-        );
         self.bundle = Some(bundle);
         let material = self.material()?;
-        let withdrawn = fits(&material).is_err();
-        if resigned || withdrawn {
-            let Spread(spread) = self.settings.spread;
-            // Nobody who knows these roots takes a leaf that none of them anchors: there is nothing to wait for but the
-            // others who ask as well.
-            let spread = Spread(if withdrawn {
-                spread.min(WITHDRAWN)
-            } else {
-                spread
-            });
-            let delay = wait(
-                Some(validity),
-                now,
-                rand::random(),
-                Cause::RootChanged,
-                spread,
-            );
-            let due = wall_after(now, delay);
+        if let Some(due) = self.due_by_roots(&material) {
             self.due = Some(self.due.map_or(due, |known| known.min(due)));
-            tracing::info!(
-                authority = %self.authority.place(), withdrawn, in_ms = delay.as_millis(),
-                "another root signs now, a new leaf will be asked for"
-            );
         }
         Some(Ok(material))
     }
 
-    async fn renew(&mut self) -> Item {
-        match self.sign().await {
-            Ok(leaf) => {
-                let validity = leaf.facts.validity;
-                let now = (self.settings.now)();
-                let delay = self.after(
-                    wait(
-                        Some(validity),
-                        now,
-                        rand::random(),
-                        Cause::Age,
-                        self.settings.spread,
-                    ),
-                    &leaf,
-                );
-                self.due = Some(wall_after(now, delay));
-                self.leaf = Some(leaf);
-                // There is a bundle: nothing is due before there is one.
-                self.material()
-                    .ok_or_else(|| SourceError::new("signing before the roots are known"))
-            }
-            Err(error) => Err(error),
+    /// When to ask for a leaf because the roots are not those of the one there is; `None` if they are.
+    fn due_by_roots(&self, material: &Material) -> Option<SystemTime> {
+        let (leaf, bundle) = (self.leaf.as_ref()?, self.bundle.as_ref()?);
+        let now = (self.settings.now)();
+        let withdrawn = fits(material).is_err();
+        if leaf.facts.is_signed_by(&bundle.signing_key_id) && !withdrawn {
+            return None;
         }
+        let Spread(spread) = self.settings.spread;
+        // Nobody who knows these roots takes a leaf that none of them anchors: there is nothing to wait for but the others
+        // who ask as well.
+        let spread = Spread(if withdrawn {
+            spread.min(WITHDRAWN)
+        } else {
+            spread
+        });
+        let delay = wait(
+            Some(leaf.facts.validity),
+            now,
+            rand::random(),
+            Cause::RootChanged,
+            spread,
+        );
+        tracing::info!(
+            authority = %self.authority.place(), withdrawn, in_ms = delay.as_millis(),
+            "another root signs now, a new leaf will be asked for"
+        );
+        Some(wall_after(now, delay))
+    }
+
+    /// What came of a request; `None` if it is of no use any more.
+    fn take_answer(&mut self, answer: Result<String, Refusal>) -> Option<Item> {
+        let asked = self.asked.take()?;
+        let leaf = match self.leaf_of(&asked, answer) {
+            Ok((chain_pem, facts)) => Leaf {
+                chain_pem,
+                key_pem: asked.key_pem,
+                trust_domain: asked.id.trust_domain().clone(),
+                facts,
+            },
+            Err(error) => return Some(Err(error)),
+        };
+        let now = (self.settings.now)();
+        let named = self.bundle.as_ref().map(|bundle| &*bundle.trust_domain);
+        if named != Some(leaf.trust_domain.as_str()) {
+            self.due = Some(now);
+            return None;
+        }
+        let by_age = wait(
+            Some(leaf.facts.validity),
+            now,
+            rand::random(),
+            Cause::Age,
+            self.settings.spread,
+        );
+        let mut due = wall_after(now, self.after(by_age, &leaf));
+        self.leaf = Some(leaf);
+        let Some(material) = self.material() else {
+            let early = "signing before the roots are known";
+            return Some(Err(SourceError::new(early)));
+        };
+        // Only if they changed meanwhile: an authority whose leafs never name the key it announces must not be asked without
+        // end.
+        if asked.bundle != self.bundles
+            && let Some(by_roots) = self.due_by_roots(&material)
+        {
+            due = due.min(by_roots);
+        }
+        self.due = Some(due);
+        Some(Ok(material))
     }
 
     /// A leaf that is due for renewal the moment it is signed (a wrong clock, a lifetime of seconds) must not make us ask
@@ -245,7 +291,8 @@ impl<A: Authority> Signed<A> {
         )
     }
 
-    async fn sign(&mut self) -> Result<Leaf, SourceError> {
+    /// Sends a request. Its answer comes to [`take_answer`](Self::take_answer).
+    fn ask(&mut self) -> Result<(), SourceError> {
         let named = self
             .bundle
             .as_ref()
@@ -265,7 +312,7 @@ impl<A: Authority> Signed<A> {
             ..
         } = &self.settings;
         // The key is made anew for each leaf, so that one that leaked ends with its leaf.
-        let id = ServiceId::new(trust_domain.clone(), datacenter, service.clone());
+        let id = ServiceId::new(trust_domain, datacenter, service.clone());
         let request = match csr::request(&id) {
             Ok(request) => request,
             Err(cause) => {
@@ -275,14 +322,25 @@ impl<A: Authority> Signed<A> {
                     .permanent());
             }
         };
-        match self.authority.sign(request.csr_pem).await {
+        let authority = Arc::clone(&self.authority);
+        self.due = None;
+        self.asked = Some(Asked {
+            answer: Box::pin(async move { authority.sign(request.csr_pem).await }),
+            id,
+            key_pem: request.key_pem,
+            bundle: self.bundles,
+        });
+        Ok(())
+    }
+
+    fn leaf_of(
+        &mut self,
+        asked: &Asked,
+        answer: Result<String, Refusal>,
+    ) -> Result<(String, LeafFacts), SourceError> {
+        match answer {
             Ok(chain_pem) => match LeafFacts::read(&chain_pem) {
-                Some(facts) => Ok(Leaf {
-                    chain_pem,
-                    key_pem: request.key_pem,
-                    trust_domain,
-                    facts,
-                }),
+                Some(facts) => Ok((chain_pem, facts)),
                 None => {
                     self.pause(false);
                     let text = format!(
@@ -294,7 +352,7 @@ impl<A: Authority> Signed<A> {
             },
             Err(refusal) => {
                 self.pause(refusal.rate_limited);
-                Err(self.failed(&format!("signing a leaf for {id}"), refusal))
+                Err(self.failed(&format!("signing a leaf for {}", asked.id), refusal))
             }
         }
     }
@@ -327,6 +385,14 @@ impl<A: Authority> Signed<A> {
             Material::new(leaf.chain_pem.clone(), leaf.key_pem.clone(), roots)
                 .with_trust_domain(leaf.trust_domain.clone()),
         )
+    }
+}
+
+/// The answer to what was asked; pends for ever while nothing is.
+async fn answered(asked: &mut Option<Asked>) -> Result<String, Refusal> {
+    match asked {
+        Some(asked) => asked.answer.as_mut().await,
+        None => std::future::pending().await,
     }
 }
 

@@ -37,6 +37,8 @@ struct State {
     roots_pem: Vec<String>,
     lifetime: Duration,
     refusals: VecDeque<Refusal>,
+    /// How long signing takes.
+    signs_within: Duration,
     /// When each request came, and whom it named.
     requests: Vec<(Instant, Vec<String>)>,
 }
@@ -82,6 +84,7 @@ impl FakeCa {
                 roots_pem: vec![pem],
                 lifetime: 72 * HOUR,
                 refusals: VecDeque::new(),
+                signs_within: Duration::ZERO,
                 requests: Vec::new(),
             }),
             bundles: watch::Sender::new(bundle),
@@ -170,7 +173,11 @@ impl Authority for Arc<FakeCa> {
             csr.params.not_after = (now + state.lifetime).into();
             Ok(csr.signed_by(&state.issuer).expect("a leaf").pem())
         });
-        Box::pin(std::future::ready(answer))
+        let takes = self.with(|state| state.signs_within);
+        Box::pin(async move {
+            tokio::time::sleep(takes).await;
+            answer
+        })
     }
 
     fn roots(&self) -> BoxStream<'static, Result<Bundle, Refusal>> {
@@ -424,4 +431,65 @@ async fn an_unusable_trust_domain_is_an_error_and_not_a_request() {
     ca.bundles
         .send_modify(|bundle| bundle.trust_domain = "one.consul".into());
     good(&mut source).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn roots_do_not_wait_for_a_leaf_that_is_being_signed() {
+    let ca = FakeCa::new("one.consul");
+    let mut source = ca.follow();
+    let first = good(&mut source).await;
+    let slow = Duration::from_secs(10);
+    ca.with(|state| state.signs_within = slow);
+    ca.rotate("one.consul");
+    good(&mut source).await;
+    let requests = ca.requests();
+    let asked = async {
+        while ca.requests() == requests {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    tokio::select! {
+        item = next(&mut source) => panic!("nothing has happened yet: {item:?}"),
+        () = asked => {}
+    }
+
+    let begun = Instant::now();
+    ca.prune();
+    let withdrawn = good(&mut source).await;
+    assert_eq!(begun.elapsed(), Duration::ZERO, "while the leaf is signed");
+    assert_eq!(withdrawn.roots_pem.len(), 1);
+    assert_eq!(withdrawn.chain_pem, first.chain_pem);
+    let signed = good(&mut source).await;
+    assert!(begun.elapsed() <= slow, "{:?}", begun.elapsed());
+    assert_ne!(signed.chain_pem, first.chain_pem);
+    assert_eq!(ca.requests(), requests + 1, "the one on its way was enough");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_leaf_signed_by_a_root_that_was_withdrawn_meanwhile_is_asked_for_anew() {
+    let ca = FakeCa::new("one.consul");
+    let slow = Duration::from_secs(10);
+    ca.with(|state| state.signs_within = slow);
+    let mut source = ca.follow();
+    let asked = async {
+        while ca.requests() == 0 {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    tokio::select! {
+        item = next(&mut source) => panic!("nothing has happened yet: {item:?}"),
+        () = asked => {}
+    }
+    ca.rotate("one.consul");
+    ca.prune();
+    let late = good(&mut source).await;
+    let begun = Instant::now();
+    let fitting = good(&mut source).await;
+    assert_ne!(fitting.chain_pem, late.chain_pem);
+    assert!(
+        begun.elapsed() <= super::WITHDRAWN + slow,
+        "{:?}",
+        begun.elapsed()
+    );
+    assert_eq!(ca.requests(), 2);
 }
