@@ -205,6 +205,7 @@ impl Connector {
                 let failure = match cause_of(&e) {
                     Cause::Peer(refusal) => ConnectFailure::Peer(refusal),
                     Cause::Alert(alert) => ConnectFailure::RefusedByPeer { alert },
+                    Cause::OldTls => ConnectFailure::OldTls,
                     Cause::Protocol(_) => ConnectFailure::Tls,
                     Cause::Io => ConnectFailure::Handshake,
                 };

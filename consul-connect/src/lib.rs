@@ -55,7 +55,7 @@ pub use alpn::Alpn;
 pub use connector::{Address, ConnectError, ConnectFailure, Connection, Connector, Destination};
 pub use listener::{Accepted, Listener, ListenerBuilder, ListenerStats, Refused};
 pub use live::{Closing, ConnectionGuard, Grace, Layer};
-pub use stream::{Io, MeshStream, Negotiated};
+pub use stream::{Io, MeshStream, Negotiated, RefusedByPeer};
 pub use tls::{TlsLimits, TlsOrigin, TlsParameters, TlsPolicy, TlsSideStatus, TlsStatus};
 pub use tls::{TlsVersion, UnknownTlsVersion};
 

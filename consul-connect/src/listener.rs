@@ -10,18 +10,19 @@ mod refused;
 pub use builder::ListenerBuilder;
 pub use refused::{ListenerStats, Refused};
 
-use std::{fmt, io, net::SocketAddr, sync::Arc, time::Duration};
+use std::{collections::VecDeque, fmt, io, net::SocketAddr, sync::Arc, time::Duration};
 
 use tokio::{
     net::{TcpListener, TcpStream},
     sync::Semaphore,
-    task::JoinSet,
-    time::sleep,
+    task::{AbortHandle, JoinSet},
+    time::{Instant, sleep},
 };
 
 use crate::{
-    Alpn, Authorize, ConnectionGuard, Identity, MeshStream, Peer, Permit,
+    Alpn, Authorize, ConnectionGuard, Identity, Io, MeshStream, Peer, Permit,
     live::{LiveSet, Warden},
+    stream::Transport,
 };
 use handshake::Handshake;
 use refused::Counters;
@@ -36,12 +37,24 @@ pub struct Listener {
     tcp: Option<TcpListener>,
     local_addr: SocketAddr,
     handshakes: JoinSet<Option<Accepted>>,
+    /// The same in the order they began; those at its front that have ended are taken out as others begin.
+    begun: VecDeque<Begun>,
     max_handshakes: usize,
     connections: Arc<Semaphore>,
     handshake: Arc<Handshake>,
     live: Arc<LiveSet>,
     warden: Arc<Warden>,
 }
+
+struct Begun {
+    at: Instant,
+    remote_addr: SocketAddr,
+    task: AbortHandle,
+}
+
+/// How long a handshake may take before it gives way to another when there are too many: far more than an honest one needs,
+/// also when a thousand came at once.
+const SLOW: Duration = Duration::from_secs(1);
 
 /// A connection of a verified peer.
 #[derive(Debug)]
@@ -98,6 +111,8 @@ impl Listener {
                 Some(done) = self.handshakes.join_next() => match done {
                     Ok(Some(accepted)) => return Some(accepted),
                     Ok(None) => {}
+                    // It gave way, and was counted then.
+                    Err(e) if e.is_cancelled() => {}
                     Err(e) => tracing::error!(error = %e, "a handshake ended in a panic"),
                 },
                 incoming = accept_from(self.tcp.as_ref()) => match incoming {
@@ -108,40 +123,84 @@ impl Listener {
         }
     }
 
+    /// Accepts a byte stream that is already open, as if it had come in by the socket: with the same deadline, rules and
+    /// counters, and under the same cap on open connections. `remote_addr` is only handed on.
+    ///
+    /// # Errors
+    /// [`Refused`], which was also counted and observed.
+    ///
+    /// # Cancel safety
+    /// Dropping the future closes the stream.
+    pub async fn accept_io(
+        &self,
+        io: impl Io,
+        remote_addr: SocketAddr,
+    ) -> Result<Accepted, Refused> {
+        let accepted = match Arc::clone(&self.connections).try_acquire_owned() {
+            Ok(permit) => {
+                let io = Transport::Other(Box::new(io));
+                self.handshake
+                    .run(io, remote_addr, &self.live, &self.warden, permit)
+                    .await
+            }
+            Err(_closed_or_full) => Err(Refused::TooManyConnections),
+        };
+        accepted.inspect_err(|refused| self.handshake.refuse(remote_addr, refused))
+    }
+
     /// Closes the socket. Handshakes in progress end as they would.
     pub fn stop_accepting(&mut self) {
         self.tcp = None;
     }
 
     fn begin(&mut self, tcp: TcpStream, remote_addr: SocketAddr) {
+        while self.begun.front().is_some_and(|b| b.task.is_finished()) {
+            self.begun.pop_front();
+        }
         // Closed rather than left waiting: a caller that is told no at once can go elsewhere.
-        if self.handshakes.len() >= self.max_handshakes {
-            return self.handshake.refuse(
-                remote_addr,
-                Refused::TooManyHandshakes {
-                    limit: self.max_handshakes,
-                },
-            );
+        if self.handshakes.len() >= self.max_handshakes && !self.end_a_slow_one() {
+            let limit = self.max_handshakes;
+            let refused = Refused::TooManyHandshakes { limit };
+            return self.handshake.refuse(remote_addr, &refused);
         }
         let Ok(permit) = Arc::clone(&self.connections).try_acquire_owned() else {
             return self
                 .handshake
-                .refuse(remote_addr, Refused::TooManyConnections);
+                .refuse(remote_addr, &Refused::TooManyConnections);
         };
         let handshake = Arc::clone(&self.handshake);
         let (live, warden) = (Arc::clone(&self.live), Arc::clone(&self.warden));
-        self.handshakes.spawn(async move {
-            match handshake
-                .run(tcp, remote_addr, &live, &warden, permit)
-                .await
-            {
+        let task = self.handshakes.spawn(async move {
+            let io = Transport::Tcp(tcp);
+            match handshake.run(io, remote_addr, &live, &warden, permit).await {
                 Ok(accepted) => Some(accepted),
                 Err(refused) => {
-                    handshake.refuse(remote_addr, refused);
+                    handshake.refuse(remote_addr, &refused);
                     None
                 }
             }
         });
+        self.begun.push_back(Begun {
+            at: Instant::now(),
+            remote_addr,
+            task,
+        });
+    }
+
+    /// Those who say nothing must not keep out those who would.
+    fn end_a_slow_one(&mut self) -> bool {
+        let oldest = self.begun.front();
+        if oldest.is_none_or(|oldest| oldest.at.elapsed() < SLOW) {
+            return false;
+        }
+        let Some(begun) = self.begun.pop_front() else {
+            return false;
+        };
+        begun.task.abort();
+        let limit = self.max_handshakes;
+        let refused = Refused::TooManyHandshakes { limit };
+        self.handshake.refuse(begun.remote_addr, &refused);
+        true
     }
 }
 

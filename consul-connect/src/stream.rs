@@ -3,28 +3,68 @@ use std::{
     io::IoSlice,
     pin::Pin,
     task::{Context, Poll, ready},
+    time::Duration,
 };
 
+use socket2::{SockRef, TcpKeepalive};
 use tokio::{
-    io::{AsyncRead, AsyncWrite, ReadBuf},
+    io::{AsyncBufRead, AsyncRead, AsyncWrite, ReadBuf},
     net::TcpStream,
 };
 use tokio_rustls::TlsStream;
 
-use crate::{TlsVersion, live::Membership, tls::name};
+use crate::{
+    TlsVersion,
+    live::Membership,
+    tls::{identity_alert, name},
+};
 
 /// A byte stream between two verified members of the mesh.
 ///
 /// When the connection loses its reason to exist (see [`ConnectionGuard`](crate::ConnectionGuard)) it is cut: every read and
 /// write fails with [`ConnectionAborted`](io::ErrorKind::ConnectionAborted), and whoever waits on it is woken.
+///
+/// Under TLS 1.3 a client is done with its handshake before the server has looked at its certificate. A server that refuses
+/// it then says so where its first bytes would be: reads and writes fail with
+/// [`PermissionDenied`](io::ErrorKind::PermissionDenied), and [`RefusedByPeer`] is inside.
 pub struct MeshStream {
     tls: TlsStream<Transport>,
     member: Membership,
+    /// Whether the peer has sent anything. Who has let us in does not refuse us.
+    heard: bool,
+}
+
+/// The peer refused our certificate after its side of the handshake looked done to us. It did so before it sent a byte, so
+/// nothing that was sent to it reached an application.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the peer refused our identity ({alert})")]
+#[non_exhaustive]
+pub struct RefusedByPeer {
+    /// The TLS alert it sent.
+    pub alert: String,
+}
+
+impl RefusedByPeer {
+    /// The refusal inside an error of a [`MeshStream`], if it is one.
+    pub fn of(error: &io::Error) -> Option<&Self> {
+        error.get_ref()?.downcast_ref()
+    }
 }
 
 impl MeshStream {
     pub(crate) fn new(tls: TlsStream<Transport>, member: Membership) -> Self {
-        Self { tls, member }
+        Self {
+            tls,
+            member,
+            heard: false,
+        }
+    }
+
+    fn understood(heard: bool, error: io::Error) -> io::Error {
+        match identity_alert(&error).filter(|_| !heard) {
+            Some(alert) => io::Error::new(io::ErrorKind::PermissionDenied, RefusedByPeer { alert }),
+            None => error,
+        }
     }
 
     /// What TLS was agreed on.
@@ -82,7 +122,12 @@ impl AsyncRead for MeshStream {
             Poll::Pending if this.member.live().is_cut_or_wake_reader(cx.waker()) => {
                 Poll::Ready(Err(Self::aborted()))
             }
-            poll => poll,
+            Poll::Ready(Ok(())) => {
+                this.heard = true;
+                Poll::Ready(Ok(()))
+            }
+            Poll::Ready(Err(error)) => Poll::Ready(Err(Self::understood(this.heard, error))),
+            Poll::Pending => Poll::Pending,
         }
     }
 }
@@ -100,6 +145,15 @@ impl MeshStream {
         match write(Pin::new(&mut this.tls), cx) {
             Poll::Pending if this.member.live().is_cut_or_wake_writer(cx.waker()) => {
                 Poll::Ready(Err(Self::aborted()))
+            }
+            // Who refuses us closes, so a write may fail before anybody has read why.
+            Poll::Ready(Err(error)) if !this.heard => {
+                match Pin::new(&mut this.tls).poll_fill_buf(cx) {
+                    Poll::Ready(Err(why)) if identity_alert(&why).is_some() => {
+                        Poll::Ready(Err(Self::understood(false, why)))
+                    }
+                    _ => Poll::Ready(Err(error)),
+                }
             }
             poll => poll,
         }
@@ -140,6 +194,20 @@ impl AsyncWrite for MeshStream {
 pub trait Io: AsyncRead + AsyncWrite + Send + Unpin + 'static {}
 
 impl<T: AsyncRead + AsyncWrite + Send + Unpin + 'static> Io for T {}
+
+/// What every socket of the mesh has: small replies do not wait for more, and a host that went away without a word is noticed.
+/// A byte stream may be silent for days, so nothing else would ever end what such a host left behind.
+pub(crate) fn tune(tcp: &TcpStream) -> io::Result<()> {
+    tcp.set_nodelay(true)?;
+    let keepalive = TcpKeepalive::new()
+        .with_time(SILENCE)
+        .with_interval(SILENCE);
+    SockRef::from(tcp).set_tcp_keepalive(&keepalive)
+}
+
+/// Go's habit, and so that of the other members of a mesh. With the system's number of probes, mostly nine, a silent host is
+/// given up after two and a half minutes.
+const SILENCE: Duration = Duration::from_secs(15);
 
 /// What a mesh stream runs over. The usual one costs no indirection.
 pub(crate) enum Transport {

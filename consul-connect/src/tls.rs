@@ -19,7 +19,7 @@ mod verify;
 pub use parameters::{TlsLimits, TlsParameters, TlsVersion, UnknownTlsVersion};
 pub use policy::{TlsOrigin, TlsPolicy, TlsStatus};
 pub use refusal::InvalidPeer;
-pub(crate) use refusal::{Cause, cause_of};
+pub(crate) use refusal::{Cause, cause_of, identity_alert};
 pub use roots::{InvalidRoots, Roots};
 pub use side::TlsSideStatus;
 pub(crate) use side::{Side, name};

@@ -6,7 +6,7 @@ use super::{
     no_address,
     race::{by_turns, race},
 };
-use crate::stream::Transport;
+use crate::stream::{Transport, tune};
 
 /// Where to dial.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -54,7 +54,7 @@ impl Address {
 
 async fn tcp(address: SocketAddr) -> io::Result<Transport> {
     let tcp = TcpStream::connect(address).await?;
-    tcp.set_nodelay(true)?;
+    tune(&tcp)?;
     Ok(Transport::Tcp(tcp))
 }
 

@@ -36,6 +36,9 @@ pub enum ConnectFailure {
         /// The limit.
         limit: Duration,
     },
+    /// It speaks only versions of TLS that are older than what is accepted: 1.2, or what the mesh asks for.
+    #[error("its TLS is older than any that is accepted")]
+    OldTls,
     /// Our own leaf is of no use.
     #[error("our own leaf expired {} s ago and was not renewed: see the status of the identity", .since.as_secs())]
     OwnLeafExpired {
@@ -70,6 +73,7 @@ impl ConnectFailure {
             Self::DialTimeout { .. } => "dial_timeout",
             Self::Handshake => "io",
             Self::HandshakeTimeout { .. } => "timeout",
+            Self::OldTls => "old_tls",
             Self::OwnLeafExpired { .. } => "own_leaf_expired",
             Self::Peer(refusal) => refusal.code(),
             Self::RefusedByPeer { .. } => "refused_by_peer",

@@ -1,4 +1,4 @@
-use std::{fmt, io, net::SocketAddr, sync::Arc, time::Duration};
+use std::{collections::VecDeque, fmt, io, net::SocketAddr, sync::Arc, time::Duration};
 
 use tokio::{
     net::{TcpListener, ToSocketAddrs},
@@ -80,8 +80,9 @@ impl ListenerBuilder {
         self
     }
 
-    /// How many handshakes may be in progress; a further connection is closed at once. Default 1024. One takes about 0.2 ms
-    /// of one core, so this many keep it busy for a fifth of a second.
+    /// How many handshakes may be in progress. A further connection takes the place of one that has gone on for more than a
+    /// second, or else is closed at once. Default 1024. One takes about 0.2 ms of one core, so this many keep it busy for a
+    /// fifth of a second.
     #[must_use]
     pub fn max_handshakes(mut self, limit: usize) -> Self {
         self.max_handshakes = limit;
@@ -135,6 +136,7 @@ impl ListenerBuilder {
             tcp: Some(tcp),
             local_addr,
             handshakes: JoinSet::new(),
+            begun: VecDeque::new(),
             max_handshakes: self.max_handshakes,
             connections: Arc::new(Semaphore::new(self.max_connections)),
             warden: Arc::new(Warden::new(Arc::clone(&live), rules())),

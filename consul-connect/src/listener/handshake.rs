@@ -1,13 +1,17 @@
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
-use tokio::{net::TcpStream, sync::OwnedSemaphorePermit, time::timeout};
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    sync::OwnedSemaphorePermit,
+    time::timeout,
+};
 use tokio_rustls::TlsAcceptor;
 
 use super::{Accepted, Counters, Refused, builder::OnRefused};
 use crate::{
     Alpn, ConnectionGuard, InvalidPeer, MeshStream, TlsPolicy,
     live::{Facts, LiveSet, Rules, Warden, admit},
-    stream::Transport,
+    stream::{Transport, tune},
     tls::{Cause, ServerSide, cause_of, server_config},
 };
 
@@ -24,7 +28,7 @@ pub(super) struct Handshake {
 impl Handshake {
     pub(super) async fn run(
         &self,
-        tcp: TcpStream,
+        io: Transport,
         remote_addr: SocketAddr,
         live: &Arc<LiveSet>,
         warden: &Arc<Warden>,
@@ -34,8 +38,10 @@ impl Handshake {
         if let Some(since) = snapshot.expired_since() {
             return Err(Refused::OwnLeafExpired { since });
         }
-        // Small replies must not wait for more; a socket that cannot be set is about to fail anyway.
-        let _ = tcp.set_nodelay(true);
+        if let Transport::Tcp(tcp) = &io {
+            // A socket that cannot be set is about to fail anyway.
+            let _ = tune(tcp);
+        }
         let common = snapshot.common();
         let verifier = ServerSide::new(&common.provider, Arc::clone(snapshot.roots()));
         let config = server_config(
@@ -47,17 +53,17 @@ impl Handshake {
         .map_err(|e| Refused::Tls {
             problem: e.to_string(),
         })?;
-        let tls = match timeout(
-            self.limit,
-            TlsAcceptor::from(config).accept(Transport::Tcp(tcp)),
-        )
-        .await
-        {
+        let accepting = TlsAcceptor::from(config).accept(io).into_fallible();
+        let tls = match timeout(self.limit, accepting).await {
             Ok(Ok(tls)) => tls,
-            Ok(Err(e)) => {
+            Ok(Err((e, io))) => {
                 return Err(match cause_of(&e) {
-                    Cause::Peer(refusal) => Refused::Peer(refusal),
+                    Cause::Peer(refusal) => {
+                        last_word(io).await;
+                        Refused::Peer(refusal)
+                    }
                     Cause::Alert(alert) => Refused::ByPeer { alert },
+                    Cause::OldTls => Refused::OldTls,
                     Cause::Protocol(problem) => Refused::Tls { problem },
                     Cause::Io => Refused::Io {
                         problem: e.to_string(),
@@ -93,11 +99,34 @@ impl Handshake {
         })
     }
 
-    pub(super) fn refuse(&self, remote_addr: SocketAddr, refused: Refused) {
+    pub(super) fn refuse(&self, remote_addr: SocketAddr, refused: &Refused) {
         self.counters.refused();
         tracing::debug!(%remote_addr, reason = refused.code(), "connection refused: {refused}");
         if let Some(observe) = &self.on_refused {
-            observe(remote_addr, &refused);
+            observe(remote_addr, refused);
         }
     }
 }
+
+/// Lets the alert arrive that says why. A socket that is closed with bytes unread takes back what was sent last, and a
+/// caller under TLS 1.3 has sent its first request by now.
+async fn last_word(mut io: Transport) {
+    let heard = async {
+        io.shutdown().await?;
+        let mut unread = [0; 1024];
+        let mut left = LAST_WORD_BYTES;
+        while left > 0 {
+            match io.read(&mut unread).await? {
+                0 => break,
+                some => left = left.saturating_sub(some),
+            }
+        }
+        std::io::Result::Ok(())
+    };
+    // However it ends: it was refused.
+    let _ = timeout(LAST_WORD, heard).await;
+}
+
+/// A round trip to anywhere in a datacenter, many times over. It counts as a handshake in progress.
+const LAST_WORD: Duration = Duration::from_millis(100);
+const LAST_WORD_BYTES: usize = 64 * 1024;

@@ -29,6 +29,9 @@ pub enum Refused {
         /// The operating system's words.
         problem: String,
     },
+    /// The caller speaks only versions of TLS that are older than what is accepted: 1.2, or what the mesh asks for.
+    #[error("the caller's TLS is older than any that is accepted")]
+    OldTls,
     /// Our own leaf is of no use.
     #[error("our own leaf expired {} s ago and was not renewed: see the status of the identity", .since.as_secs())]
     OwnLeafExpired {
@@ -68,6 +71,7 @@ impl Refused {
             Self::ByPeer { .. } => "refused_by_peer",
             Self::Denied { reason, .. } => reason.code(),
             Self::Io { .. } => "io",
+            Self::OldTls => "old_tls",
             Self::OwnLeafExpired { .. } => "own_leaf_expired",
             Self::Peer(refusal) => refusal.code(),
             Self::Timeout { .. } => "timeout",

@@ -1,6 +1,6 @@
 use std::{io, sync::Arc, time::Duration};
 
-use rustls::{CertificateError, OtherError};
+use rustls::{AlertDescription, CertificateError, OtherError, PeerIncompatible};
 use rustls_pki_types::UnixTime;
 
 use crate::{InvalidSpiffeId, ServiceId, SpiffeId, TrustDomain};
@@ -72,6 +72,18 @@ pub enum InvalidPeer {
         /// How many.
         count: usize,
     },
+    /// Its key is too short to prove anything.
+    #[error("its RSA key has {bits} bits, fewer than {MIN_RSA_BITS} prove nothing")]
+    WeakKey {
+        /// How long the key is.
+        bits: usize,
+    },
+    /// Its chain is signed with an algorithm that proves nothing (any more), such as SHA-1.
+    #[error("its certificate chain is signed with {algorithm}, which is not accepted")]
+    WeakSignature {
+        /// The algorithm, by its object identifier if it has no name here.
+        algorithm: String,
+    },
     /// It is a service, but not the one that was called.
     #[error("it is {found}, expected {expected}")]
     WrongIdentity {
@@ -81,6 +93,9 @@ pub enum InvalidPeer {
         found: ServiceId,
     },
 }
+
+/// What the providers of our cryptography verify.
+pub(super) const MIN_RSA_BITS: usize = 2048;
 
 fn seconds(d: &Duration) -> String {
     match d.as_secs() {
@@ -106,6 +121,8 @@ impl InvalidPeer {
             Self::RootExpired { .. } => "root_expired",
             Self::UnknownIssuer { .. } => "unknown_issuer",
             Self::UriNames { .. } => "uri_names",
+            Self::WeakKey { .. } => "weak_key",
+            Self::WeakSignature { .. } => "weak_signature",
             Self::WrongIdentity { .. } => "wrong_identity",
         }
     }
@@ -137,6 +154,9 @@ pub(crate) enum Cause {
     Peer(InvalidPeer),
     /// The remote refused us; the alert it sent.
     Alert(String),
+    /// The remote speaks only versions of TLS that are older than ours. A hello without a word about signatures is one of
+    /// them: in 1.2 it would ask for SHA-1.
+    OldTls,
     /// The remote does not speak TLS, or not ours.
     Protocol(String),
     /// The transport failed.
@@ -161,6 +181,32 @@ pub(crate) fn cause_of(error: &io::Error) -> Cause {
         rustls::Error::InvalidCertificate(_) => Cause::Peer(InvalidPeer::Chain(tls.to_string())),
         rustls::Error::NoCertificatesPresented => Cause::Peer(InvalidPeer::NoCertificate),
         rustls::Error::AlertReceived(alert) => Cause::Alert(format!("{alert:?}")),
+        rustls::Error::PeerIncompatible(
+            PeerIncompatible::ServerDoesNotSupportTls12Or13
+            | PeerIncompatible::SignatureAlgorithmsExtensionRequired
+            | PeerIncompatible::Tls12NotOffered
+            | PeerIncompatible::Tls12NotOfferedOrEnabled,
+        ) => Cause::OldTls,
         other => Cause::Protocol(other.to_string()),
+    }
+}
+
+/// The alert in a stream's error, if it is about the certificate we presented. Other alerts may also end a connection that
+/// was in use.
+pub(crate) fn identity_alert(error: &io::Error) -> Option<String> {
+    use AlertDescription as Alert;
+    let tls = error.get_ref()?.downcast_ref::<rustls::Error>()?;
+    match tls {
+        rustls::Error::AlertReceived(
+            alert @ (Alert::AccessDenied
+            | Alert::BadCertificate
+            | Alert::CertificateExpired
+            | Alert::CertificateRequired
+            | Alert::CertificateRevoked
+            | Alert::CertificateUnknown
+            | Alert::UnknownCA
+            | Alert::UnsupportedCertificate),
+        ) => Some(format!("{alert:?}")),
+        _ => None,
     }
 }

@@ -9,10 +9,12 @@ use webpki::{EndEntityCert, Error as PathError, KeyUsage};
 use x509_parser::{
     certificate::X509Certificate,
     extensions::GeneralName,
+    oid_registry::Oid,
     prelude::{ASN1Time, FromDer},
+    public_key::PublicKey,
 };
 
-use super::{InvalidPeer, Roots};
+use super::{InvalidPeer, Roots, refusal::MIN_RSA_BITS};
 use crate::{ServiceId, SpiffeId};
 
 const MAX_CHAIN: usize = 10;
@@ -78,6 +80,9 @@ pub(crate) fn verify(
             }
             _ => error,
         });
+    }
+    if let Err(InvalidPeer::WeakSignature { .. }) = anchored {
+        return Err(weak_signature(chain)?);
     }
     let anchored = anchored?;
     let verified = Verified {
@@ -160,7 +165,37 @@ fn refused(error: PathError, roots: &Roots, now: UnixTime) -> InvalidPeer {
         | PathError::BadDerTime
         | PathError::TrailingData(_)
         | PathError::MalformedExtensions => InvalidPeer::Malformed(error.to_string()),
+        PathError::UnsupportedSignatureAlgorithmContext(_)
+        | PathError::UnsupportedSignatureAlgorithmForPublicKeyContext(_) => {
+            InvalidPeer::WeakSignature {
+                algorithm: error.to_string(),
+            }
+        }
         other => InvalidPeer::Chain(other.to_string()),
+    }
+}
+
+/// Names the algorithm, which webpki gives as bytes.
+fn weak_signature(chain: &[CertificateDer<'_>]) -> Result<InvalidPeer, InvalidPeer> {
+    let mut named = Vec::new();
+    for certificate in chain {
+        let certificate = parse(certificate)?;
+        let algorithm = name_of(&certificate.signature_algorithm.algorithm);
+        if !named.contains(&algorithm) {
+            named.push(algorithm);
+        }
+    }
+    Ok(InvalidPeer::WeakSignature {
+        algorithm: named.join(" and "),
+    })
+}
+
+fn name_of(algorithm: &Oid<'_>) -> String {
+    match algorithm.to_id_string().as_str() {
+        "1.2.840.10045.4.1" => "ECDSA with SHA-1".into(),
+        "1.2.840.113549.1.1.4" => "RSA with MD5".into(),
+        "1.2.840.113549.1.1.5" => "RSA with SHA-1".into(),
+        other => other.to_owned(),
     }
 }
 
@@ -178,6 +213,13 @@ pub(crate) fn inspect(leaf: &CertificateDer<'_>) -> Result<Verified, InvalidPeer
             .is_some_and(|usage| usage.value.key_cert_sign() || usage.value.crl_sign());
     if may_sign {
         return Err(InvalidPeer::CertificateAuthority);
+    }
+    if let Ok(PublicKey::RSA(key)) = certificate.public_key().parsed()
+        && key.key_size() < MIN_RSA_BITS
+    {
+        return Err(InvalidPeer::WeakKey {
+            bits: key.key_size(),
+        });
     }
     let uris = uris_of(&certificate)?;
     let [uri] = uris[..] else {
