@@ -6,10 +6,13 @@ pub mod peers;
 mod raw;
 pub mod real;
 pub mod real_mesh;
+mod refusing;
+pub mod stress;
 
 pub use inventory::{InventoryClient, InventoryServer, Item, Stock};
 pub use pair::{Pair, TD, echo_once, pair};
-pub use raw::{raw_client, raw_server};
+pub use raw::{raw_client, raw_client_config, raw_parts, raw_server};
+pub use refusing::refusing_server;
 
 /// The README, compiled: what it shows is what there is.
 #[cfg(doctest)]

@@ -2,7 +2,8 @@ use std::{net::SocketAddr, sync::Arc};
 
 use consul_connect::{Listener, Material, crypto_provider};
 use rustls::{
-    ClientConfig, DigitallySignedStruct, Error, ServerConfig, SignatureScheme,
+    ALL_VERSIONS, ClientConfig, DigitallySignedStruct, Error, ServerConfig, SignatureScheme,
+    SupportedProtocolVersion,
     client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier},
     crypto::CryptoProvider,
 };
@@ -20,7 +21,7 @@ pub async fn raw_client(server: SocketAddr, material: Option<Material>, listener
         let tcp = TcpStream::connect(server).await.expect("a connection");
         let name = ServerName::try_from("anybody").expect("a name");
         // Under TLS 1.3 the client is done before the server has looked at its certificate: the refusal comes with the read.
-        if let Ok(mut tls) = TlsConnector::from(Arc::new(config(material)))
+        if let Ok(mut tls) = TlsConnector::from(Arc::new(raw_client_config(material, ALL_VERSIONS)))
             .connect(name, tcp)
             .await
         {
@@ -37,7 +38,7 @@ pub async fn raw_client(server: SocketAddr, material: Option<Material>, listener
 pub async fn raw_server(material: &Material) -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a listener");
     let address = listener.local_addr().expect("an address");
-    let (chain, key) = parts(material);
+    let (chain, key) = raw_parts(material);
     let config = ServerConfig::builder_with_provider(crypto_provider().expect("a provider"))
         .with_safe_default_protocol_versions()
         .expect("TLS versions")
@@ -58,7 +59,12 @@ pub async fn raw_server(material: &Material) -> SocketAddr {
     address
 }
 
-fn parts(material: &Material) -> (Vec<CertificateDer<'static>>, PrivateKeyDer<'static>) {
+/// What rustls calls a chain and a key.
+///
+/// # Panics
+/// If they cannot be read.
+#[must_use]
+pub fn raw_parts(material: &Material) -> (Vec<CertificateDer<'static>>, PrivateKeyDer<'static>) {
     let chain = CertificateDer::pem_slice_iter(material.chain_pem.as_bytes())
         .collect::<Result<Vec<_>, _>>()
         .expect("a chain");
@@ -66,17 +72,25 @@ fn parts(material: &Material) -> (Vec<CertificateDer<'static>>, PrivateKeyDer<'s
     (chain, key.expect("a key"))
 }
 
-fn config(material: Option<Material>) -> ClientConfig {
+/// A TLS client of these versions that trusts anybody, and presents `material` or nothing.
+///
+/// # Panics
+/// If there is no cryptography, or the material cannot be used.
+#[must_use]
+pub fn raw_client_config(
+    material: Option<Material>,
+    versions: &[&'static SupportedProtocolVersion],
+) -> ClientConfig {
     let provider = crypto_provider().expect("a provider");
     let builder = ClientConfig::builder_with_provider(Arc::clone(&provider))
-        .with_safe_default_protocol_versions()
+        .with_protocol_versions(versions)
         .expect("TLS versions")
         .dangerous()
         .with_custom_certificate_verifier(Arc::new(TrustsAnybody(provider)));
     match material {
         None => builder.with_no_client_auth(),
         Some(material) => {
-            let (chain, key) = parts(&material);
+            let (chain, key) = raw_parts(&material);
             builder
                 .with_client_auth_cert(chain, key)
                 .expect("a client certificate")

@@ -106,6 +106,8 @@ struct Call<'a, T> {
 enum Unanswered {
     /// Nothing was sent, or what was may be sent again: here is the request.
     Again(Box<Request<Body>>, Error),
+    /// The endpoint refused us and acted on nothing. Another one may think differently of us; this one will not.
+    Elsewhere(Box<Request<Body>>, Error),
     Final(Error),
 }
 
@@ -143,12 +145,18 @@ impl<T: Fn() -> Terms> Call<'_, T> {
                     continue;
                 }
             };
+            let mut elsewhere = false;
             match self.exchange(request, lease, load).await {
                 Ok(response) => return Ok(response),
                 Err(Unanswered::Final(error)) => return Err(error),
                 Err(Unanswered::Again(again, error)) => {
                     last = Some(error);
                     request = *again;
+                }
+                Err(Unanswered::Elsewhere(again, error)) => {
+                    last = Some(error);
+                    request = *again;
+                    elsewhere = true;
                 }
             }
             head::unshape(
@@ -157,7 +165,7 @@ impl<T: Fn() -> Terms> Call<'_, T> {
                 self.upstream.authority(),
             )?;
             // Another endpoint if there is one; else the same with another connection.
-            if snapshot.endpoints().len() > tried.len() + 1 {
+            if elsewhere || snapshot.endpoints().len() > tried.len() + 1 {
                 tried.push(Arc::clone(endpoint));
             }
         }
@@ -192,6 +200,15 @@ impl<T: Fn() -> Terms> Call<'_, T> {
                 );
                 let error = Error::with_source(ErrorKind::NotSent, context, source);
                 Err(Unanswered::Again(request, error))
+            }
+            Err(SendError::Denied(request, source)) => {
+                load.failed();
+                let context = format!("calling `{}`", self.upstream.name());
+                let error = Error::with_source(ErrorKind::Denied, context, source);
+                Err(match request.or(copy.map(Box::new)) {
+                    Some(again) => Unanswered::Elsewhere(again, error),
+                    None => Unanswered::Final(error),
+                })
             }
             Err(SendError::Sent(source)) => {
                 load.failed();

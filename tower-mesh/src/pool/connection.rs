@@ -1,10 +1,11 @@
 //! One connection, and the right to send one request on it.
 
 use std::sync::{
-    Arc,
+    Arc, OnceLock,
     atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
 };
 
+use consul_connect::RefusedByPeer;
 use hyper::{
     body::Incoming,
     client::conn::{http1, http2},
@@ -24,6 +25,8 @@ pub(super) struct Conn {
     uses: AtomicU64,
     /// It must not be lent again.
     retired: AtomicBool,
+    /// How the peer refused us, if it did so before it sent a byte.
+    refused: OnceLock<RefusedByPeer>,
 }
 
 impl Conn {
@@ -34,7 +37,18 @@ impl Conn {
             busy: AtomicUsize::new(0),
             uses: AtomicU64::new(0),
             retired: AtomicBool::new(false),
+            refused: OnceLock::new(),
         }
+    }
+
+    /// Remembers a refusal. hyper passes on only its words for h2, and to some of the requests.
+    pub(super) fn refuse(&self, refused: &RefusedByPeer) {
+        // The first says it all.
+        let _ = self.refused.set(refused.clone());
+    }
+
+    pub(super) fn refused(&self) -> Option<&RefusedByPeer> {
+        self.refused.get()
     }
 
     pub(super) fn retire(&self) {
@@ -80,6 +94,9 @@ pub(crate) struct Lease {
 
 /// Why a request was not answered.
 pub(crate) enum SendError {
+    /// The peer refused our identity after the handshake, so no application of its saw the request.
+    /// Here it is again, if not a byte of it was written.
+    Denied(Option<Box<http::Request<Body>>>, RefusedByPeer),
     /// Not a byte of it was written: here it is again.
     NotSent(Box<http::Request<Body>>, hyper::Error),
     /// It was written, in part or whole, and its fate is unknown.
@@ -136,6 +153,10 @@ impl Lease {
             // of one stream says nothing about the others.
             if !failure::is_stream_reset(&error) {
                 self.conn.retire();
+            }
+            if let Some(refused) = self.conn.refused() {
+                self.conn.retire();
+                return SendError::Denied(message.map(Box::new), refused.clone());
             }
             match message {
                 Some(request) => SendError::NotSent(Box::new(request), error),

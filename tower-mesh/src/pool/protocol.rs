@@ -8,6 +8,7 @@ use std::{
     task,
 };
 
+use consul_connect::RefusedByPeer;
 use hyper::client::conn::{http1, http2};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::{
@@ -61,14 +62,18 @@ pub(super) async fn establish(shared: &Arc<Shared>, dial: Dial) -> Result<Fresh,
         Answer::Silent => dial.silent,
     };
     let (gone, io_gone) = oneshot::channel();
+    let conn = Arc::new(Conn::new(opened.generation, protocol));
     let io = TokioIo::new(Tracked {
         io: opened.io,
+        conn: Arc::clone(&conn),
         _gone: gone,
     });
-    let conn = Arc::new(Conn::new(opened.generation, protocol));
     let failed = |source: hyper::Error| {
         let context = format!("starting HTTP on a connection to {}", shared.open.name());
-        Error::with_source(ErrorKind::Connect, context, source)
+        match conn.refused() {
+            Some(refused) => Error::with_source(ErrorKind::Denied, context, refused.clone()),
+            None => Error::with_source(ErrorKind::Connect, context, source),
+        }
     };
 
     // The tasks spawned here end by themselves, because they run only while their stream and a sender
@@ -123,7 +128,20 @@ const CONNECTION_WINDOW: u32 = 4 * 1024 * 1024;
 /// The stream, and word of its end: also after an upgrade took it out of HTTP.
 struct Tracked {
     io: BoxIo,
+    conn: Arc<Conn>,
     _gone: oneshot::Sender<Infallible>,
+}
+
+impl Tracked {
+    /// Looks for a refusal before hyper makes text of it.
+    fn heed<T>(&self, polled: task::Poll<std::io::Result<T>>) -> task::Poll<std::io::Result<T>> {
+        if let task::Poll::Ready(Err(error)) = &polled
+            && let Some(refused) = RefusedByPeer::of(error)
+        {
+            self.conn.refuse(refused);
+        }
+        polled
+    }
 }
 
 impl AsyncRead for Tracked {
@@ -132,7 +150,8 @@ impl AsyncRead for Tracked {
         cx: &mut task::Context<'_>,
         buf: &mut ReadBuf<'_>,
     ) -> task::Poll<std::io::Result<()>> {
-        Pin::new(&mut self.io).poll_read(cx, buf)
+        let polled = Pin::new(&mut self.io).poll_read(cx, buf);
+        self.heed(polled)
     }
 }
 
@@ -142,7 +161,8 @@ impl AsyncWrite for Tracked {
         cx: &mut task::Context<'_>,
         buf: &[u8],
     ) -> task::Poll<std::io::Result<usize>> {
-        Pin::new(&mut self.io).poll_write(cx, buf)
+        let polled = Pin::new(&mut self.io).poll_write(cx, buf);
+        self.heed(polled)
     }
 
     fn poll_write_vectored(
@@ -150,7 +170,8 @@ impl AsyncWrite for Tracked {
         cx: &mut task::Context<'_>,
         bufs: &[std::io::IoSlice<'_>],
     ) -> task::Poll<std::io::Result<usize>> {
-        Pin::new(&mut self.io).poll_write_vectored(cx, bufs)
+        let polled = Pin::new(&mut self.io).poll_write_vectored(cx, bufs);
+        self.heed(polled)
     }
 
     fn is_write_vectored(&self) -> bool {
@@ -161,14 +182,16 @@ impl AsyncWrite for Tracked {
         mut self: Pin<&mut Self>,
         cx: &mut task::Context<'_>,
     ) -> task::Poll<std::io::Result<()>> {
-        Pin::new(&mut self.io).poll_flush(cx)
+        let polled = Pin::new(&mut self.io).poll_flush(cx);
+        self.heed(polled)
     }
 
     fn poll_shutdown(
         mut self: Pin<&mut Self>,
         cx: &mut task::Context<'_>,
     ) -> task::Poll<std::io::Result<()>> {
-        Pin::new(&mut self.io).poll_shutdown(cx)
+        let polled = Pin::new(&mut self.io).poll_shutdown(cx);
+        self.heed(polled)
     }
 }
 

@@ -326,6 +326,9 @@ pub(super) async fn exchange_under(
                 Body::received(crate::body::Received::new(incoming, lease, load, terms))
             }))
         }
+        Err(SendError::Denied(_request, error)) => {
+            Err(Error::with_source(ErrorKind::Denied, "sending", error))
+        }
         Err(SendError::NotSent(_request, error)) => {
             Err(Error::with_source(ErrorKind::NotSent, "sending", error))
         }
