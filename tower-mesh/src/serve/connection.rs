@@ -23,6 +23,7 @@ use tokio::{
 use tower_service::Service;
 
 use super::{
+    flood::Metered,
     limits::Limits,
     protocol::Protocol,
     request::Requests,
@@ -122,6 +123,7 @@ pub(crate) async fn serve<I, S, B>(
             drive(conn, &mut control).await
         }
         Ok((Protocol::H2, io)) => {
+            let io = Metered::new(io, limits.max_empty_frames);
             let conn = limits.http2().serve_connection(TokioIo::new(io), requests);
             drive(conn, &mut control).await
         }

@@ -25,6 +25,10 @@ pub struct Limits {
     pub max_pending_accept_reset_streams: usize,
     /// How many streams an h2 peer may make this server reset by breaking the protocol. 64.
     pub max_local_error_reset_streams: usize,
+    /// How many frames an h2 peer may send that carry nothing (PING, SETTINGS, WINDOW_UPDATE, PRIORITY, resets, empty DATA)
+    /// beyond what its requests and our responses explain, at once and again each second: the measure against floods of them.
+    /// 1000; over it the connection ends.
+    pub max_empty_frames: u32,
     /// How long an h2 connection may be silent before it is asked for a sign of life. 20 s.
     pub keep_alive_interval: Duration,
     /// How long the sign of life may take. 10 s; over it the connection ends.
@@ -39,6 +43,7 @@ impl Default for Limits {
             max_concurrent_streams: 200,
             max_pending_accept_reset_streams: 20,
             max_local_error_reset_streams: 64,
+            max_empty_frames: 1000,
             keep_alive_interval: Duration::from_secs(20),
             keep_alive_timeout: Duration::from_secs(10),
         }

@@ -22,7 +22,7 @@ use tower_service::Service;
 
 use crate::{
     Peer,
-    authorize::{Authorize, Caller, Decision, Dialect, Refusal, ResponseBody},
+    authorize::{Authorize, Caller, Decision, Dialect, Reason, Refusal, ResponseBody},
     error::BoxError,
     grpc,
     measure::{Exchange, Exchanges},
@@ -30,6 +30,8 @@ use crate::{
 
 /// Who a proxy says the caller is. Only a mesh gateway may say it, and only to the policy.
 const XFCC: HeaderName = HeaderName::from_static("x-forwarded-client-cert");
+
+const PANICKED: Reason = Reason::fixed("panic", "the policy panicked while it decided");
 
 /// The requests of one connection: hyper's side of the application.
 pub(crate) struct Requests<S> {
@@ -70,7 +72,13 @@ where
         purify(&mut head);
         let dialect = Dialect::of(&head.headers);
         let exchange = self.exchanges.begin(dialect.is_grpc());
-        let decision = self.authorize.request(Caller::Peer(&self.peer), &head);
+        let caller = Caller::Peer(&self.peer);
+        // Who cannot decide has not allowed. The other requests of the connection are not to blame.
+        let decision = catch_unwind(AssertUnwindSafe(|| self.authorize.request(caller, &head)));
+        let decision = decision.unwrap_or_else(|panic| {
+            tracing::error!(panic = words(&*panic), "the policy panicked");
+            Decision::Deny(PANICKED)
+        });
         self.exchanges.decided(&decision);
         match decision {
             Decision::Allow(permit) => {
@@ -139,7 +147,7 @@ pin_project! {
     enum State<S, F> {
         Ready { app: S, request: Option<Request<Incoming>> },
         Running { #[pin] call: F },
-        Refused { reason: Option<crate::authorize::Reason> },
+        Refused { reason: Option<Reason> },
     }
 }
 
