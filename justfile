@@ -50,3 +50,7 @@ prove:
 # members under load on a real Consul, with rotations and churn: what grows? (minutes)
 soak minutes='30':
     cargo run --release -p mesh-tests --bin mesh-soak -- {{minutes}}
+
+# a measurement beside its controls, see docs/performance.md: l4, handshake, propagation, memory, decide
+bench what *options:
+    cargo run --release -p mesh-bench -- {{what}} {{options}}

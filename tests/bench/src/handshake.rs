@@ -3,6 +3,7 @@
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use consul_connect::{Connector, Destination, Listener, authorize, test_util::TestCa};
+use mesh_lab::{Agent, Consul, Dialler, GoServer, Version, find_consul};
 use rustls_pki_types::ServerName;
 use tokio::{
     io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
@@ -11,14 +12,14 @@ use tokio::{
 use tokio_rustls::{TlsAcceptor, TlsConnector};
 
 use crate::{
-    bare,
+    Failure, bare,
     rounds::{Samples, now},
 };
 
 const ROUNDS: usize = 10;
 const DIALS: usize = 100;
 
-pub(crate) async fn run() {
+pub(crate) async fn run() -> Result<(), Failure> {
     let ca = TestCa::new("11111111-2222-3333-4444-555555555555.consul");
     let (web, api) = (ca.material("web"), ca.material("api"));
 
@@ -51,6 +52,18 @@ pub(crate) async fn run() {
     });
     let connector = Connector::new(web);
 
+    let agent = match find_consul(Version::Newest) {
+        Ok(found) => Some(Consul::new(found).start().await?),
+        Err(missing) => {
+            println!("without the Go SDK, as {missing}");
+            None
+        }
+    };
+    let mut go = match &agent {
+        Some(agent) => GoPair::start(agent).await?,
+        None => None,
+    };
+    let mut sdk = Samples::new("the Go SDK, its own authorize call included");
     let mut control = Samples::new("bare rustls (no identity check)");
     let mut ours = Samples::new("connector and listener");
     for _ in 0..ROUNDS {
@@ -63,11 +76,48 @@ pub(crate) async fn run() {
             first_byte(connection.stream).await;
             ours.push(began.elapsed());
         }
+        if let Some(go) = &mut go {
+            for _ in 0..DIALS {
+                sdk.push(go.dial().await?);
+            }
+        }
     }
     println!("new connection to first byte back, {ROUNDS} interleaved rounds of {DIALS}, loopback");
-    println!("{:<34} {:>13} {:>13} {:>10}", "", "p50", "p99", "p50 ratio");
+    println!("{:<44} {:>13} {:>13} {:>10}", "", "p50", "p99", "p50 ratio");
     control.print(&control);
     ours.print(&control);
+    if go.is_some() {
+        sdk.print(&control);
+    }
+    Ok(())
+}
+
+/// A client and a server on the Go SDK, in processes of their own.
+struct GoPair {
+    _server: GoServer,
+    client: Dialler,
+}
+
+impl GoPair {
+    async fn start(agent: &Agent) -> Result<Option<Self>, Failure> {
+        let Some(go) = mesh_lab::go_peer(agent) else {
+            return Ok(None);
+        };
+        let server = go.serve("go-api").tcp().start().await?;
+        let client = go.dial("go-web", "go-api").tcp().start().await?;
+        Ok(Some(Self {
+            _server: server,
+            client,
+        }))
+    }
+
+    async fn dial(&mut self) -> Result<Duration, Failure> {
+        let fate = self.client.fresh_echo("x").await?;
+        match fate.ok {
+            true => Ok(fate.took),
+            false => Err(fate.error.into()),
+        }
+    }
 }
 
 async fn dial_bare(connector: &TlsConnector, at: SocketAddr) -> Duration {

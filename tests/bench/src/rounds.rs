@@ -43,7 +43,7 @@ impl Samples {
         let (p50, p99) = (self.quantile(50), self.quantile(99));
         let ratio = p50.as_secs_f64() / control.quantile(50).as_secs_f64();
         println!(
-            "{:<34} {:>10.1} µs {:>10.1} µs {ratio:>8.2} ×",
+            "{:<44} {:>10.1} µs {:>10.1} µs {ratio:>8.2} ×",
             self.name,
             micros(p50),
             micros(p99)

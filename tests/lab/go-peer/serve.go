@@ -56,20 +56,21 @@ func serve(arguments []string) error {
 
 func answer(writer http.ResponseWriter, request *http.Request) {
 	peer := caller(request.TLS)
+	writer.Header().Set("content-type", "text/plain")
 	read, err := io.Copy(io.Discard, request.Body)
 	if err != nil {
 		say(map[string]any{"event": "request", "path": request.URL.Path, "peer": peer, "error": err.Error()})
+		return
+	}
+	if request.URL.Path == "/kilobyte" {
+		// For loads, which measure the SDK and not what we say of it.
+		_, _ = writer.Write(kilobyte)
 		return
 	}
 	say(map[string]any{
 		"event": "request", "method": request.Method, "path": request.URL.Path, "protocol": request.Proto,
 		"peer": peer, "body": read,
 	})
-	writer.Header().Set("content-type", "text/plain")
-	if request.URL.Path == "/kilobyte" {
-		_, _ = writer.Write(kilobyte)
-		return
-	}
 	_, _ = fmt.Fprintf(writer, "%s %s by %s over %s", request.Method, request.URL.Path, peer, request.Proto)
 }
 

@@ -1,0 +1,295 @@
+//! Requests end to end: the same kilobyte asked for and served through each way there is.
+
+use std::{net::SocketAddr, time::Duration};
+
+use consul_connect::test_util::TestCa;
+use mesh_lab::{Agent, Consul, GoServer, Program, Sidecar, Version, find_consul};
+use serde_json::json;
+use tempfile::TempDir;
+
+use crate::{
+    Failure,
+    child::{self, Protocol},
+    options::Options,
+    process::{self, cpu_of, shown},
+    table::{Row, Turn, print},
+};
+
+/// Intentions beside the one that lets the caller in.
+const OTHERS: usize = 10;
+/// How long a way may take to open after its processes say that they are ready.
+const TRIES: usize = 300;
+
+pub(crate) async fn run(options: &Options) -> Result<(), Failure> {
+    println!(
+        "## L4: {} requests at a time, 1 KiB, {} interleaved rounds of {:?}",
+        child::AT_A_TIME,
+        options.rounds,
+        options.turn
+    );
+    let agent = Consul::new(find_consul(Version::Newest)?).start().await?;
+    for protocol in Protocol::ALL {
+        let world = World::start(&agent, protocol).await?;
+        let mut rows: Vec<Row> = world.ways.iter().map(|way| Row::new(&way.name)).collect();
+        for way in &world.ways {
+            world.open(way).await?;
+        }
+        for round in 0..options.rounds {
+            // Whoever follows whom is another one each time.
+            for place in 0..rows.len() {
+                let at = (place + round) % rows.len();
+                let turn = world.turn(&world.ways[at], options.turn).await?;
+                rows[at].turns.push(turn);
+            }
+        }
+        let title = match protocol {
+            Protocol::Http1 => "HTTP/1.1, 32 connections",
+            Protocol::Http2 => "HTTP/2, 2 × 16 streams",
+            Protocol::Grpc => "gRPC unary, 2 × 16 streams",
+        };
+        print(title, &rows, 1);
+    }
+    Ok(())
+}
+
+/// One way from a client to a server, and the processes on it, without the client's.
+struct Way {
+    name: String,
+    processes: Vec<u32>,
+    load: Load,
+}
+
+enum Load {
+    /// This program as the client: what stands before the duration, and after it.
+    Child(Vec<String>, Vec<String>),
+    Go(String),
+}
+
+/// Everything that runs for one protocol.
+struct World<'a> {
+    agent: &'a Agent,
+    ways: Vec<Way>,
+    _programs: Vec<Program>,
+    _sidecars: Vec<Sidecar>,
+    _go: Option<GoServer>,
+    _directory: TempDir,
+}
+
+impl<'a> World<'a> {
+    async fn start(agent: &'a Agent, protocol: Protocol) -> Result<Self, Failure> {
+        let ca = TestCa::new("11111111-2222-3333-4444-555555555555.consul");
+        let directory = tempfile::tempdir()?;
+        for service in ["web", "api"] {
+            child::write(&ca.material(service), directory.path(), service)?;
+        }
+        let mut world = Self {
+            agent,
+            ways: Vec::new(),
+            _programs: Vec::new(),
+            _sidecars: Vec::new(),
+            _go: None,
+            _directory: directory,
+        };
+        let plain = world.bare(protocol).await?;
+        world.member(protocol).await?;
+        if protocol != Protocol::Grpc {
+            world.go(protocol).await?;
+        }
+        for threads in [1, 2] {
+            world.envoys(protocol, threads, plain).await?;
+        }
+        Ok(world)
+    }
+
+    /// hyper, without and with TLS. The first one's process and address serve the sidecars too.
+    async fn bare(&mut self, protocol: Protocol) -> Result<(u32, SocketAddr), Failure> {
+        let word = protocol.word();
+        let plain = process::child(["serve", "plain", word], Vec::new())?;
+        let pems = shown(self._directory.path()).to_owned();
+        let tls = process::child(["serve", "tls", word, &pems], Vec::new())?;
+        let (plain_at, tls_at) = (
+            process::listening(&plain).await?,
+            process::listening(&tls).await?,
+        );
+        let found = (plain.id(), plain_at.parse()?);
+        self.way(
+            "plaintext hyper",
+            vec![plain.id()],
+            &["load", "plain", word],
+            &[&plain_at],
+        );
+        let name = "bare hyper + rustls (the control)";
+        self.way(
+            name,
+            vec![tls.id()],
+            &["load", "tls", word],
+            &[&tls_at, &pems],
+        );
+        self._programs.extend([plain, tls]);
+        Ok(found)
+    }
+
+    async fn member(&mut self, protocol: Protocol) -> Result<(), Failure> {
+        let word = protocol.word();
+        let service = format!("api-{word}");
+        let spoken = match protocol {
+            Protocol::Http1 => "http",
+            Protocol::Http2 => "http2",
+            Protocol::Grpc => "grpc",
+        };
+        let entry = json!({ "Kind": "service-defaults", "Name": service, "Protocol": spoken });
+        self.agent.write_config_entry(&entry).await?;
+        for other in 0..OTHERS {
+            let other = format!("caller-{other}");
+            self.agent.set_intention(&other, &service, "deny").await?;
+        }
+        self.agent.set_intention("web", &service, "allow").await?;
+        let server = process::child(["serve", "mesh", word, &service], self.agent.environment())?;
+        process::listening(&server).await?;
+        let name = "this SDK, intentions and metrics on";
+        self.way(
+            name,
+            vec![server.id()],
+            &["load", "mesh", word],
+            &[&service],
+        );
+        self._programs.push(server);
+        Ok(())
+    }
+
+    async fn go(&mut self, protocol: Protocol) -> Result<(), Failure> {
+        let Some(go) = mesh_lab::go_peer(self.agent) else {
+            return Ok(());
+        };
+        let service = format!("go-{}", protocol.word());
+        let server = go.serve(&service);
+        // Its own default is h2 alone.
+        let server = match protocol {
+            Protocol::Http1 => server.alpn("none"),
+            Protocol::Http2 | Protocol::Grpc => server,
+        };
+        let server = server.start().await?;
+        self.ways.push(Way {
+            name: "the Go SDK".to_owned(),
+            processes: vec![server.process_id()],
+            load: Load::Go(service),
+        });
+        self._go = Some(server);
+        Ok(())
+    }
+
+    async fn envoys(
+        &mut self,
+        protocol: Protocol,
+        threads: u32,
+        (plain, address): (u32, SocketAddr),
+    ) -> Result<(), Failure> {
+        let Some(envoy) = mesh_lab::envoy(self.agent) else {
+            return Ok(());
+        };
+        let word = protocol.word();
+        let (api, web) = (
+            format!("api-envoy-{word}-{threads}"),
+            format!("web-envoy-{word}-{threads}"),
+        );
+        let api_sidecar = envoy.sidecar(&api).application(address);
+        let api_sidecar = api_sidecar.concurrency(threads).start().await?;
+        let web_sidecar = envoy.sidecar(&web).upstream(&api);
+        let web_sidecar = web_sidecar.concurrency(threads).start().await?;
+        self.agent.set_intention(&web, &api, "allow").await?;
+        let processes = vec![plain, api_sidecar.process_id(), web_sidecar.process_id()];
+        let entrance = web_sidecar.upstream(&api).to_string();
+        let name = format!("Envoy pair, tcp, concurrency {threads}");
+        self.way(&name, processes, &["load", "plain", word], &[&entrance]);
+        self._sidecars.extend([api_sidecar, web_sidecar]);
+        Ok(())
+    }
+
+    fn way(&mut self, name: &str, processes: Vec<u32>, before: &[&str], after: &[&str]) {
+        let owned = |words: &[&str]| words.iter().map(ToString::to_string).collect();
+        self.ways.push(Way {
+            name: name.to_owned(),
+            processes,
+            load: Load::Child(owned(before), owned(after)),
+        });
+    }
+
+    /// Until requests go through, all of them.
+    async fn open(&self, way: &Way) -> Result<(), Failure> {
+        let mut last = Turn::default();
+        for _ in 0..TRIES {
+            last = self.turn(way, Duration::from_millis(50)).await?;
+            if last.ok > 0 && last.failed == 0 {
+                return Ok(());
+            }
+        }
+        Err(format!("{}: nothing goes through: {last:?}", way.name).into())
+    }
+
+    async fn turn(&self, way: &Way, duration: Duration) -> Result<Turn, Failure> {
+        match &way.load {
+            Load::Child(before, after) => {
+                let seconds = duration.as_secs_f64().to_string();
+                let arguments = before.iter().chain([&seconds]).chain(after);
+                let client =
+                    process::child(arguments.map(String::as_str), self.agent.environment())?;
+                client.says("began").await?;
+                let used = cpu_of(&way.processes)?;
+                let result = client.says("result ").await?;
+                let used = cpu_of(&way.processes)? - used;
+                let mut turn = parse(&result)?;
+                turn.cpu += used;
+                if let Some(why) = client
+                    .output()
+                    .lines()
+                    .find(|line| line.starts_with("failed"))
+                {
+                    eprintln!("{}: {why}", way.name);
+                }
+                Ok(turn)
+            }
+            Load::Go(service) => {
+                let go = mesh_lab::go_peer(self.agent).ok_or("the Go peer has gone")?;
+                let used = cpu_of(&way.processes)?;
+                let seen = go
+                    .load(
+                        "web",
+                        service,
+                        "/kilobyte",
+                        child::AT_A_TIME,
+                        duration,
+                        false,
+                    )
+                    .await?;
+                let used = cpu_of(&way.processes)? - used;
+                Ok(Turn {
+                    ok: seen.ok,
+                    failed: seen.failed.iter().map(|(_, count)| count).sum(),
+                    elapsed: seen.elapsed,
+                    cpu: seen.cpu + used,
+                    p50: seen.p50,
+                    p99: seen.p99,
+                })
+            }
+        }
+    }
+}
+
+/// What the client prints at its end.
+fn parse(result: &str) -> Result<Turn, Failure> {
+    let numbers: Vec<u64> = result
+        .split(' ')
+        .map(str::parse)
+        .collect::<Result<_, _>>()?;
+    let [ok, failed, elapsed, cpu, p50, p99] = numbers[..] else {
+        return Err(format!("a client ended with `{result}`").into());
+    };
+    Ok(Turn {
+        ok,
+        failed,
+        elapsed: Duration::from_nanos(elapsed),
+        cpu: Duration::from_nanos(cpu),
+        p50: Duration::from_nanos(p50),
+        p99: Duration::from_nanos(p99),
+    })
+}
