@@ -89,6 +89,8 @@ struct Signed<A> {
     due: Option<SystemTime>,
     /// Attempts in a row that brought no usable leaf.
     errors: u32,
+    /// The last item said that the roots cannot be followed.
+    lost_roots: bool,
 }
 
 /// A request that is on its way.
@@ -125,6 +127,7 @@ pub(super) fn materials<A: Authority>(
         asked: None,
         due: None,
         errors: 0,
+        lost_roots: false,
     };
     stream::unfold(state, async |mut state| {
         let item = state.next().await;
@@ -147,7 +150,10 @@ impl<A: Authority> Signed<A> {
                             return item;
                         }
                     }
-                    Some(Err(refusal)) => return Err(self.failed("following the roots", refusal)),
+                    Some(Err(refusal)) => {
+                        self.lost_roots = true;
+                        return Err(self.failed("following the roots", refusal));
+                    }
                     None => std::future::pending().await,
                 },
                 answer = answered(&mut self.asked) => {
@@ -163,8 +169,10 @@ impl<A: Authority> Signed<A> {
     /// New roots go out at once with the leaf there is; the leaf follows when its time comes.
     fn take_roots(&mut self, bundle: Bundle) -> Option<Item> {
         let now = (self.settings.now)();
+        let lost = std::mem::take(&mut self.lost_roots);
         if self.bundle.as_ref() == Some(&bundle) {
-            return None;
+            // Whoever was told of the trouble is told of its end; while no leaf can be had, it has none.
+            return self.material().filter(|_| lost && self.errors == 0).map(Ok);
         }
         self.bundles += 1;
         let Some(leaf) = &self.leaf else {

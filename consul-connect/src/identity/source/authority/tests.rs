@@ -186,7 +186,18 @@ impl Authority for Arc<FakeCa> {
         stream::unfold(bundles, async |mut bundles| {
             bundles.changed().await.ok()?;
             let bundle = bundles.borrow_and_update().clone();
-            Some((Ok(bundle), bundles))
+            // What a test sends to break the stream.
+            let item = if bundle.trust_domain.is_empty() {
+                let cause = Arc::new(io::Error::other("the stream broke"));
+                Err(Refusal {
+                    rate_limited: false,
+                    permanent: false,
+                    cause,
+                })
+            } else {
+                Ok(bundle)
+            };
+            Some((item, bundles))
         })
         .boxed()
     }
@@ -306,6 +317,25 @@ async fn the_same_roots_again_are_no_news() {
     ca.bundles.send_modify(|_same| {});
     good(&mut source).await;
     assert!(begun.elapsed() > 40 * HOUR);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_end_of_a_trouble_with_the_roots_is_said_also_if_they_are_the_same() {
+    let ca = FakeCa::new("one.consul");
+    let mut source = ca.follow();
+    let before = good(&mut source).await;
+    let bundle = ca.bundles.send_replace(Bundle {
+        trust_domain: String::new(),
+        roots_pem: Vec::new(),
+        signing_key_id: String::new(),
+    });
+    next(&mut source).await.expect_err("the stream broke");
+    let begun = Instant::now();
+    ca.bundles.send_replace(bundle);
+    let after = good(&mut source).await;
+    assert_eq!(before.chain_pem, after.chain_pem);
+    assert_eq!(begun.elapsed(), Duration::ZERO);
+    assert_eq!(ca.requests(), 1);
 }
 
 #[tokio::test(start_paused = true)]
