@@ -287,8 +287,8 @@ fn finish(
     };
     reply = reply.with("X-Consul-Index", answer.index.to_string());
     let cached = call.has("cached");
+    let streaming = style.streaming && (asked_index > 0 || cached) && !call.has("near");
     if style.leader {
-        let streaming = style.streaming && (asked_index > 0 || cached) && !call.has("near");
         let backend = if streaming {
             "streaming"
         } else {
@@ -299,7 +299,8 @@ fn finish(
     if style.consistency {
         reply = reply.with("X-Consul-Effective-Consistency", consistency);
     }
-    if answer.filtered {
+    // The real one's streaming backend hides without saying so.
+    if answer.filtered && !streaming {
         reply = reply.with("X-Consul-Results-Filtered-By-Acls", "true");
     }
     if style.cache == Cache::Always || style.cache == Cache::Asked && cached {
