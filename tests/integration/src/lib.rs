@@ -1,5 +1,6 @@
 //! What the promises in `tests/` have in common: small worlds to make them in.
 
+pub mod hosts;
 mod inventory;
 mod pair;
 pub mod peers;
@@ -7,12 +8,15 @@ mod raw;
 pub mod real;
 pub mod real_mesh;
 mod refusing;
+mod scale;
 pub mod stress;
+pub mod traffic;
 
 pub use inventory::{InventoryClient, InventoryServer, Item, Stock};
 pub use pair::{Pair, TD, echo_once, pair};
 pub use raw::{raw_client, raw_client_config, raw_parts, raw_server};
 pub use refusing::refusing_server;
+pub use scale::{Scale, scale};
 
 /// The README, compiled: what it shows is what there is.
 #[cfg(doctest)]

@@ -5,6 +5,7 @@ use std::time::Duration;
 use axum::{Router, routing::get};
 use mesh_lab::{Agent, Program, Version};
 use mesh_tests::{
+    peers::becomes,
     real::{client, eventually},
     real_mesh::{Source, member, serving},
 };
@@ -54,7 +55,12 @@ async fn is_registered_again_after_its_agent_was_wiped(version: Version) {
     .await;
     println!("{version}: the instance is back {after:?} after its wiped agent answers");
     assert_eq!(call().await.unwrap(), "caller");
-    assert!(api.status().is_ready(), "{}", api.status());
+    // The agent has it before its answer is here.
+    becomes("the status says so", async || {
+        let status = api.status();
+        status.is_ready().then_some(()).ok_or(status.to_string())
+    })
+    .await;
 
     api.shutdown().await;
     served.await.unwrap().unwrap();

@@ -12,18 +12,13 @@ use std::{
 };
 
 use axum::{Router, extract::Path, routing::get};
-use mesh_tests::InventoryServer;
-use tower_mesh::{Error, Mesh, Peer};
+use mesh_tests::traffic::answering;
+use tower_mesh::{Error, Mesh};
 
 fn app(name: String) -> Router {
     let begun = Arc::new(AtomicUsize::new(0));
     let seen = Arc::clone(&begun);
-    tonic::service::Routes::new(InventoryServer::default())
-        .into_axum_router()
-        .route(
-            "/",
-            get(async move |caller: Peer| format!("{} -> {name}", caller.id().service())),
-        )
+    answering(&name)
         .route(
             "/slow/{milliseconds}",
             get(async move |Path(milliseconds): Path<u64>| {
