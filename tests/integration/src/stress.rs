@@ -6,6 +6,8 @@ use consul_connect::{
     Accepted, ConnectError, Connection, Connector, Destination, Listener, Refused,
 };
 
+use crate::{Scale, scale};
+
 /// How often to do what is done `count` times when everything is proven (`MESH_SCALE=full`), and a fiftieth of it by default;
 /// never less than 20.
 ///
@@ -22,11 +24,7 @@ pub fn times(count: usize) -> usize {
 /// As [`times`].
 #[must_use]
 pub fn full() -> bool {
-    match std::env::var("MESH_SCALE").as_deref() {
-        Ok("full") => true,
-        Ok("ci") | Err(_) => false,
-        Ok(other) => panic!("MESH_SCALE is ci or full, not {other}"),
-    }
+    scale() == Scale::Full
 }
 
 /// The memory of this process that is in use, in KiB, after the allocator gave back what it could.
