@@ -5,14 +5,14 @@
 
 mod entry;
 
-use std::{error::Error as StdError, fmt};
+use std::{error::Error as StdError, fmt, time::Duration};
 
 use consul_api::{QueryBackend, Read, Update, health::ServiceEntry};
 use consul_connect::Identity;
 use futures_util::{StreamExt as _, stream};
+use tokio::time::sleep;
 
 use super::{Instance, Resolution, Resolve, Target};
-use crate::error::BoxError;
 
 /// Resolves by watching `/v1/health/connect/<service>`.
 pub(crate) struct Health {
@@ -40,17 +40,36 @@ impl Resolve for Health {
         };
         let watch = asked.read().watch();
         Box::pin(stream::unfold(
-            (watch, asked),
-            async |(mut watch, asked)| {
-                let update = watch.next().await?;
-                let instances = match update {
-                    Ok(update) => asked.instances(&update).await,
-                    Err(error) => Err(error.into()),
+            (watch, asked, None),
+            async |(mut watch, asked, doubtful)| {
+                let update = match doubtful {
+                    None => watch.next().await?,
+                    Some(doubtful) => tokio::select! {
+                        update = watch.next() => update?,
+                        () = sleep(ASK_AGAIN) => Ok(doubtful),
+                    },
                 };
-                Some((instances, (watch, asked)))
+                let (instances, doubtful) = match update {
+                    Err(error) => (Err(error.into()), None),
+                    Ok(update) => match asked.instances(&update).await {
+                        Err(Doubt::Hidden) => (Err(Hidden.into()), None),
+                        Err(Doubt::Unanswered(error)) => (Err(error.into()), Some(update)),
+                        Ok(instances) => (Ok(instances), None),
+                    },
+                };
+                Some((instances, (watch, asked, doubtful)))
             },
         ))
     }
+}
+
+/// How soon it is asked again whether there is really nothing, when that could not be answered.
+const ASK_AGAIN: Duration = Duration::from_secs(1);
+
+/// Why an empty answer is not believed.
+enum Doubt {
+    Hidden,
+    Unanswered(consul_api::Error),
 }
 
 /// What is watched, to ask it once more.
@@ -80,24 +99,31 @@ impl Asked {
         read
     }
 
-    async fn instances(
-        &self,
-        update: &Update<Vec<ServiceEntry>>,
-    ) -> Result<Vec<Instance>, BoxError> {
-        if update.value.is_empty() {
-            // Consul's streaming backend, which serves blocking queries, never says that it hides something.
-            let hides = match update.meta.query_backend {
-                Some(QueryBackend::Streaming) => self.read().await?.meta.filtered_by_acls,
-                _ => update.meta.filtered_by_acls,
-            };
-            if hides {
-                return Err(Hidden.into());
-            }
+    async fn instances(&self, update: &Update<Vec<ServiceEntry>>) -> Result<Vec<Instance>, Doubt> {
+        if !update.value.is_empty() {
+            return Ok(self.read_as_instances(&update.value));
         }
-        let instances = update.value.iter();
-        Ok(instances
+        if update.meta.query_backend != Some(QueryBackend::Streaming) {
+            return if update.meta.filtered_by_acls {
+                Err(Doubt::Hidden)
+            } else {
+                Ok(Vec::new())
+            };
+        }
+        // Consul's streaming backend, which serves blocking queries, never says that it hides something, and a server that
+        // was just started streams what it knows before it has read what it knew. The leader says both.
+        let answer = self.read().consistent().await.map_err(Doubt::Unanswered)?;
+        if answer.value.is_empty() && answer.meta.filtered_by_acls {
+            return Err(Doubt::Hidden);
+        }
+        Ok(self.read_as_instances(&answer.value))
+    }
+
+    fn read_as_instances(&self, entries: &[ServiceEntry]) -> Vec<Instance> {
+        let instances = entries.iter();
+        instances
             .map(|entry| entry::instance(entry, &self.here, self.target.only_passing))
-            .collect())
+            .collect()
     }
 }
 
