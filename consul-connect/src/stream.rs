@@ -148,7 +148,10 @@ impl MeshStream {
             }
             // Who refuses us closes, so a write may fail before anybody has read why.
             Poll::Ready(Err(error)) if !this.heard => {
-                match Pin::new(&mut this.tls).poll_fill_buf(cx) {
+                let why = Pin::new(&mut this.tls).poll_fill_buf(cx);
+                // That left our waker where the reader's was, who would wait for ever: it looks again.
+                this.member.live().wake_reader();
+                match why {
                     Poll::Ready(Err(why)) if identity_alert(&why).is_some() => {
                         Poll::Ready(Err(Self::understood(false, why)))
                     }

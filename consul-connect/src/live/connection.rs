@@ -115,6 +115,11 @@ impl Live {
         self.is_cut()
     }
 
+    /// Lets whoever waits for bytes look again.
+    pub(crate) fn wake_reader(&self) {
+        self.reader.wake();
+    }
+
     pub(crate) fn is_cut_or_wake_writer(&self, waker: &Waker) -> bool {
         self.writer.register(waker);
         self.is_cut()
