@@ -18,8 +18,11 @@ pub(crate) enum Trouble {
     Away,
     /// The server says it is overloaded: 503.
     Busy,
-    /// The server limits our rate. Another watch's success is no reason to go on.
+    /// The server limits our rate, whatever we ask: see [`limit`](super::limit).
     Limited,
+    /// The mesh CA signs only so many leafs a second, for all who ask it. Nothing else is limited by that, and
+    /// another watch's success says nothing about it.
+    Rationed,
     /// It understood and said no: a token without the right, a bad filter. Asking again helps only once somebody
     /// has changed something.
     Refused,
@@ -28,7 +31,14 @@ pub(crate) enum Trouble {
 impl Trouble {
     pub(crate) fn of(error: &Error) -> Self {
         if error.is_rate_limited() {
-            return Self::Limited;
+            let by_the_ca = error
+                .server_message()
+                .is_some_and(|text| text.contains("Rate limit reached"));
+            return if by_the_ca {
+                Self::Rationed
+            } else {
+                Self::Limited
+            };
         }
         match error.status() {
             Some(StatusCode::SERVICE_UNAVAILABLE) => Self::Busy,
@@ -46,7 +56,7 @@ impl Trouble {
 
     /// Whether another watch's success suggests that this one would succeed too.
     pub(crate) fn ends_with_any_success(self) -> bool {
-        self != Self::Limited
+        !matches!(self, Self::Limited | Self::Rationed)
     }
 }
 
@@ -54,13 +64,22 @@ impl Trouble {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Backoff {
     cap: Duration,
+    limited: (Duration, Duration),
 }
 
 impl Backoff {
     /// For an agent on this host (`local`), or a server anywhere else.
     pub(crate) fn new(local: bool) -> Self {
-        Self {
-            cap: if local { LOCAL_CAP } else { REMOTE_CAP },
+        if local {
+            Self {
+                cap: LOCAL_CAP,
+                limited: (LIMITED_FLOOR, LIMITED_LOCAL_CAP),
+            }
+        } else {
+            Self {
+                cap: REMOTE_CAP,
+                limited: (RATIONED_FLOOR, REMOTE_CAP),
+            }
         }
     }
 
@@ -69,7 +88,8 @@ impl Backoff {
         let (floor, cap) = match trouble {
             Trouble::Away => (Duration::ZERO, self.cap),
             Trouble::Busy => (BUSY_FLOOR, self.cap),
-            Trouble::Limited => (LIMITED_FLOOR, REMOTE_CAP),
+            Trouble::Limited => self.limited,
+            Trouble::Rationed => (RATIONED_FLOOR, REMOTE_CAP),
             Trouble::Refused => (REFUSED_FLOOR, self.cap.max(REFUSED_CAP)),
         };
         // 2^20 × 100 ms is above every cap, and far from an overflow.
@@ -95,8 +115,14 @@ pub(crate) const REMOTE_CAP: Duration = Duration::from_secs(30);
 /// A 503 is also what a client agent answers in the moment its server goes away, so the floor is short.
 const BUSY_FLOOR: Duration = Duration::from_millis(250);
 
-/// Consul's limiter holds ten times its rate, so a second gives back something at any rate at all.
-const LIMITED_FLOOR: Duration = Duration::from_secs(1);
+/// About a second gives back something at any rate at all.
+const LIMITED_FLOOR: Duration = Duration::from_millis(750);
+
+/// One request a second for the whole process is less than any of its watches costs when all is well.
+const LIMITED_LOCAL_CAP: Duration = Duration::from_secs(1);
+
+/// A server elsewhere is asked by many processes, and so is the CA behind any agent.
+const RATIONED_FLOOR: Duration = Duration::from_secs(1);
 
 const REFUSED_FLOOR: Duration = Duration::from_millis(500);
 
@@ -108,11 +134,13 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::error::Kind;
 
-    const ALL: [Trouble; 4] = [
+    const ALL: [Trouble; 5] = [
         Trouble::Away,
         Trouble::Busy,
         Trouble::Limited,
+        Trouble::Rationed,
         Trouble::Refused,
     ];
 
@@ -137,17 +165,31 @@ mod tests {
     }
 
     #[test]
-    fn a_rate_limit_is_honoured_by_local_watches_too() {
-        assert_eq!(
-            Backoff::new(true).delay(10, Trouble::Limited, 1.0),
-            REMOTE_CAP
-        );
-        assert!(!Trouble::Limited.ends_with_any_success());
+    fn a_limited_server_elsewhere_is_left_alone_for_longer_and_longer() {
+        let limited = |local, random| Backoff::new(local).delay(10, Trouble::Limited, random);
+        assert_eq!(limited(true, 1.0), LIMITED_LOCAL_CAP);
+        assert_eq!(limited(false, 0.0), RATIONED_FLOOR);
+        assert_eq!(limited(false, 1.0), REMOTE_CAP);
+    }
+
+    #[test]
+    fn the_limit_of_the_ca_is_no_limit_for_everything() {
+        let error = |text: &str| {
+            Error::new(Kind::Api, "reading /v1/agent/connect/ca/leaf/web")
+                .with_status(StatusCode::TOO_MANY_REQUESTS)
+                .with_message(text)
+        };
+        let ca = Trouble::of(&error("Rate limit reached, try again later"));
+        assert_eq!(ca, Trouble::Rationed);
+        assert_eq!(Backoff::new(true).delay(10, ca, 1.0), REMOTE_CAP);
+        let all = "rate limit exceeded, try again later or against a different server";
+        assert_eq!(Trouble::of(&error(all)), Trouble::Limited);
+        assert!(!ca.ends_with_any_success() && !Trouble::Limited.ends_with_any_success());
     }
 
     proptest! {
         #[test]
-        fn every_pause_lies_between_its_floor_and_its_cap(failures in any::<u32>(), local: bool, random in 0.0..1.0f64, which in 0usize..4) {
+        fn every_pause_lies_between_its_floor_and_its_cap(failures in any::<u32>(), local: bool, random in 0.0..1.0f64, which in 0usize..5) {
             let trouble = ALL[which];
             let backoff = Backoff::new(local);
             let delay = backoff.delay(failures, trouble, random);

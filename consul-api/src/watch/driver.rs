@@ -12,6 +12,7 @@ use super::{
     blocking::{Basis, Next, Outcome, Position, Reply, State, step},
     budget::{self, Budget},
     journal::{Answered, Journal},
+    limit::{self, Limit},
     pace::Pace,
     published::Published,
 };
@@ -47,6 +48,7 @@ pub(crate) trait Ask: Send + 'static {
 pub(crate) struct Shared {
     pub(crate) budget: Budget,
     backoff: Backoff,
+    limit: Limit,
     /// Counts the requests that succeeded where one had failed before, or none had been made.
     recoveries: watch::Sender<u64>,
     /// Counts the requests that succeeded where one had failed before.
@@ -58,6 +60,7 @@ impl Shared {
         Self {
             budget,
             backoff,
+            limit: Limit::new(backoff),
             recoveries: watch::Sender::new(0),
             returns: watch::Sender::new(0),
         }
@@ -95,6 +98,7 @@ pub(crate) async fn drive<A: Ask>(
     let mut recoveries = shared.recoveries();
     let mut pace = Pace::default();
     let mut state = State::new(ask.basis());
+    let mut trouble = None;
     // Since when its polls have not been ended by ourselves.
     let mut undisturbed = born;
     let _present = shared.budget.enter();
@@ -105,7 +109,7 @@ pub(crate) async fn drive<A: Ask>(
             false
         });
         let longest = budget::wait(undisturbed.elapsed(), ask.wait());
-        let (reply, failure) = request(&mut ask, &state.position, longest, &shared.budget).await;
+        let (sent, reply, failure) = request(&mut ask, &state.position, longest, &shared).await;
         if matches!(reply, Reply::Cut) {
             undisturbed = Instant::now();
         }
@@ -114,7 +118,13 @@ pub(crate) async fn drive<A: Ask>(
 
         match outcome {
             Outcome::Changed(_) | Outcome::Unchanged => {
-                shared.answered(journal.answered());
+                let answered = journal.answered();
+                if trouble.take() != Some(Trouble::Limited) {
+                    shared.answered(answered);
+                } else if shared.limit.answered(sent) {
+                    // Once for all of them: that the others are answered too is the same news.
+                    shared.answered(Answered::Again);
+                }
             }
             Outcome::Quiet | Outcome::Failed => {}
         }
@@ -138,32 +148,39 @@ pub(crate) async fn drive<A: Ask>(
             Next::Now => {}
             Next::Poll => sleep(POLL).await,
             Next::Backoff(failures) => {
-                let trouble = failure.as_ref().map_or(Trouble::Away, Trouble::of);
-                let delay = shared.backoff.delay(failures, trouble, rand::random());
+                let now = failure.as_ref().map_or(Trouble::Away, Trouble::of);
+                trouble = Some(now);
+                if now == Trouble::Limited {
+                    shared.limit.refused(sent);
+                    shared.limit.pass().await;
+                    continue;
+                }
+                let delay = shared.backoff.delay(failures, now, rand::random());
                 recoveries.mark_unchanged();
                 tokio::select! {
                     () = sleep(delay) => {}
                     // The sender is in `shared`, so this cannot fail.
-                    _ = recoveries.changed(), if trouble.ends_with_any_success() => {}
-                    () = ask.token_changed(), if trouble == Trouble::Refused => {}
+                    _ = recoveries.changed(), if now.ends_with_any_success() => {}
+                    () = ask.token_changed(), if now == Trouble::Refused => {}
                 }
             }
         }
     }
 }
 
-/// One request, with a slot for its time.
+/// One request, with a slot for its time, and what was thought of limits when it was sent.
 async fn request<A: Ask>(
     ask: &mut A,
     position: &Position,
     longest: Duration,
-    budget: &Budget,
-) -> (Reply<A::Value>, Option<Error>) {
+    Shared { budget, limit, .. }: &Shared,
+) -> (limit::Changes, Reply<A::Value>, Option<Error>) {
     let mut slot = budget.slot(position.blocks()).await;
     let wait = slot.turn.map_or(longest, |turn| turn.min(longest));
     if position.blocks() {
         slot.sent(wait);
     }
+    let sent = limit.now();
     let answer = tokio::select! {
         answer = ask.ask(position, wait) => Some(answer),
         () = budget.wanted_back(wait), if position.blocks() => None,
@@ -171,12 +188,12 @@ async fn request<A: Ask>(
     // Also when it was ended for the sake of others: they need its slot now, and it was a long one.
     slot.over();
     let Some(answer) = answer else {
-        return (Reply::Cut, None);
+        return (sent, Reply::Cut, None);
     };
     match answer {
-        Ok(response) => (Reply::Answer(response), None),
-        Err(error) if error.is_timeout() => (Reply::TimedOut, Some(error)),
-        Err(error) => (Reply::Failed, Some(error)),
+        Ok(response) => (sent, Reply::Answer(response), None),
+        Err(error) if error.is_timeout() => (sent, Reply::TimedOut, Some(error)),
+        Err(error) => (sent, Reply::Failed, Some(error)),
     }
 }
 

@@ -22,6 +22,8 @@ use super::{
 };
 use crate::{Address, Config, Response, Token, error::Kind};
 
+mod limits;
+
 /// One request as the script sees it.
 struct Asked {
     name: &'static str,
@@ -373,7 +375,7 @@ async fn a_rate_limit_is_not_lifted_by_the_success_of_another() {
     let again = script.next().await;
     assert_eq!(again.name, "limited");
     assert!(
-        again.at - before >= Duration::from_millis(900),
+        again.at - before >= Duration::from_millis(700),
         "{:?}",
         again.at - before
     );
