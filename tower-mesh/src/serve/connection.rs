@@ -1,7 +1,9 @@
 //! One HTTP connection: settled, served, drained when it must end, cut when it did not.
 
 use std::{
+    io,
     pin::{Pin, pin},
+    sync::Arc,
     task::{Context, Poll},
     time::Duration,
 };
@@ -25,7 +27,7 @@ use tower_service::Service;
 use super::{
     flood::Metered,
     limits::Limits,
-    protocol::Protocol,
+    protocol::{Prefixed, Protocol},
     request::Requests,
     tether::{Tether, tether},
 };
@@ -92,16 +94,20 @@ impl Control {
 /// Serves `io` until its peer, its orders or an error ends it. An upgraded stream counts until the
 /// application drops it.
 ///
+/// Whatever is large is in a box of its own, and gone when its part is over: an idle connection
+/// pays for its protocol alone, and not for the one it does not speak or for having found out.
+///
 /// # Cancel safety
 ///
 /// Dropping the future cuts the connection, also one that the application took over.
-pub(crate) async fn serve<I, S, B>(
+pub(crate) fn serve<I, S, B>(
     io: I,
     negotiated: Option<Protocol>,
     requests: Requests<S>,
-    limits: &Limits,
-    mut control: Control,
-) where
+    limits: Arc<Limits>,
+    control: Control,
+) -> impl Future<Output = ()> + Send
+where
     I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     S: Service<Request<Incoming>, Response = Response<B>> + Clone + Send + 'static,
     S::Future: Send + 'static,
@@ -109,25 +115,22 @@ pub(crate) async fn serve<I, S, B>(
     B: Body<Data = Bytes> + Send + 'static,
     B::Error: Into<BoxError>,
 {
-    let (io, mut tether) = tether(io);
-    let settle = Protocol::settle(negotiated, io, limits.head_timeout);
-    let Some(settled) = settled(&mut control, settle).await else {
-        return;
-    };
-    let ended = match settled {
-        Ok((Protocol::Http1, io)) => {
-            let conn = limits
-                .http1()
-                .serve_connection(TokioIo::new(io), requests)
-                .with_upgrades();
-            drive(conn, &mut control).await
-        }
-        Ok((Protocol::H2, io)) => {
-            let io = Metered::new(io, limits.max_empty_frames);
-            let conn = limits.http2().serve_connection(TokioIo::new(io), requests);
-            drive(conn, &mut control).await
-        }
-        Err(error) => return tracing::debug!(%error, "no HTTP was spoken"),
+    let (io, tether) = tether(io);
+    let settling = Box::pin(async move {
+        let (protocol, io) = Protocol::settle(negotiated, io, limits.head_timeout).await?;
+        Ok(spoken(protocol, io, requests, &limits))
+    });
+    run(settling, tether, control)
+}
+
+type Settling = Pin<Box<dyn Future<Output = io::Result<Spoken>> + Send>>;
+type Spoken = Pin<Box<dyn Drain + Send>>;
+
+async fn run(settling: Settling, mut tether: Tether, mut control: Control) {
+    let ended = match settled(&mut control, settling).await {
+        Some(Ok(conn)) => drive(conn, &mut control).await,
+        Some(Err(error)) => return tracing::debug!(%error, "no HTTP was spoken"),
+        None => return,
     };
     match ended {
         // Dropping the tether cuts what is left.
@@ -140,13 +143,43 @@ pub(crate) async fn serve<I, S, B>(
     upgraded(&mut tether, &mut control).await;
 }
 
+/// hyper's connection, of the protocol that is spoken.
+fn spoken<I, S, B>(
+    protocol: Protocol,
+    io: Prefixed<I>,
+    requests: Requests<S>,
+    limits: &Limits,
+) -> Spoken
+where
+    I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    S: Service<Request<Incoming>, Response = Response<B>> + Clone + Send + 'static,
+    S::Future: Send + 'static,
+    S::Error: Into<BoxError>,
+    B: Body<Data = Bytes> + Send + 'static,
+    B::Error: Into<BoxError>,
+{
+    match protocol {
+        Protocol::Http1 => {
+            let http1 = limits.http1();
+            Box::pin(
+                http1
+                    .serve_connection(TokioIo::new(io), requests)
+                    .with_upgrades(),
+            )
+        }
+        Protocol::H2 => {
+            let io = Metered::new(io, limits.max_empty_frames);
+            Box::pin(limits.http2().serve_connection(TokioIo::new(io), requests))
+        }
+    }
+}
+
 /// How long a connection that is drained may still take to say what it speaks: as long as a request
 /// that was on its way needs to arrive.
 const UNSETTLED: Duration = Duration::from_secs(1);
 
 /// `settling`, or `None` if the connection is to be cut first, or is drained and says nothing.
-async fn settled<F: Future>(control: &mut Control, settling: F) -> Option<F::Output> {
-    let mut settling = pin!(settling);
+async fn settled(control: &mut Control, mut settling: Settling) -> Option<io::Result<Spoken>> {
     let mut last_call: Option<Pin<Box<Sleep>>> = None;
     std::future::poll_fn(|cx| {
         if control.poll_cut(cx).is_ready() {
@@ -189,8 +222,7 @@ enum Ended {
 }
 
 /// Polls the connection to its end, and hands it its orders on the way.
-async fn drive<C: Drain>(conn: C, control: &mut Control) -> Ended {
-    let mut conn = pin!(conn);
+async fn drive(mut conn: Spoken, control: &mut Control) -> Ended {
     let mut told = false;
     std::future::poll_fn(|cx| {
         // First, because a busy connection is ready at every poll.
@@ -240,5 +272,30 @@ where
 {
     fn drain(self: Pin<&mut Self>) {
         self.graceful_shutdown();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        authorize::dangerously_allow_all,
+        measure::{Inbound, Sink},
+        serve::tests::{hello, web},
+    };
+    use consul_connect::MeshStream;
+
+    #[test]
+    fn what_a_connection_does_not_need_now_is_not_in_its_task() {
+        fn size_of_output<I, O>(_serve: impl FnOnce(I) -> O) -> usize {
+            size_of::<O>()
+        }
+        let exchanges = Inbound::new(Sink::of("api")).caller(&web());
+        let allow = Arc::new(dangerously_allow_all());
+        let requests = Requests::new(hello(), allow, web(), exchanges);
+        let control = Control::new([]);
+        let size =
+            size_of_output(|io: MeshStream| serve(io, None, requests, Arc::default(), control));
+        assert!(size <= 512, "{size} bytes");
     }
 }

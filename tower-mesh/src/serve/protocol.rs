@@ -43,13 +43,7 @@ impl Protocol {
         I: AsyncRead + Unpin,
     {
         if negotiated == Some(Self::Http1) {
-            return Ok((
-                Self::Http1,
-                Prefixed {
-                    prefix: Bytes::new(),
-                    io,
-                },
-            ));
+            return Ok((Self::Http1, Prefixed::new(Bytes::new(), io)));
         }
         let mut prefix = BytesMut::with_capacity(PREFACE.len());
         let sniff = async {
@@ -75,13 +69,7 @@ impl Protocol {
                 "h2 was negotiated and something else is spoken",
             ));
         }
-        Ok((
-            spoken,
-            Prefixed {
-                prefix: prefix.freeze(),
-                io,
-            },
-        ))
+        Ok((spoken, Prefixed::new(prefix.freeze(), io)))
     }
 }
 
@@ -89,21 +77,47 @@ impl Protocol {
 #[derive(Debug)]
 pub(crate) struct Prefixed<I> {
     prefix: Bytes,
+    /// What came of reading on behind the prefix, for the next who reads.
+    failed: Option<io::Error>,
     io: I,
+}
+
+impl<I> Prefixed<I> {
+    fn new(prefix: Bytes, io: I) -> Self {
+        Self {
+            prefix,
+            failed: None,
+            io,
+        }
+    }
 }
 
 impl<I: AsyncRead + Unpin> AsyncRead for Prefixed<I> {
     fn poll_read(
-        mut self: Pin<&mut Self>,
+        self: Pin<&mut Self>,
         cx: &mut Context<'_>,
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        if self.prefix.is_empty() {
-            return Pin::new(&mut self.io).poll_read(cx, buf);
+        let this = self.get_mut();
+        if this.prefix.is_empty() {
+            return match this.failed.take() {
+                None => Pin::new(&mut this.io).poll_read(cx, buf),
+                Some(error) => Poll::Ready(Err(error)),
+            };
         }
-        let some = self.prefix.len().min(buf.remaining());
-        buf.put_slice(&self.prefix[..some]);
-        self.prefix.advance(some);
+        let some = this.prefix.len().min(buf.remaining());
+        buf.put_slice(&this.prefix[..some]);
+        this.prefix.advance(some);
+        if this.prefix.is_empty() {
+            // Let go of what holds it, and read on: a reader that sees half a head makes room for
+            // another one, and keeps it.
+            this.prefix = Bytes::new();
+            if buf.remaining() > 0
+                && let Poll::Ready(Err(error)) = Pin::new(&mut this.io).poll_read(cx, buf)
+            {
+                this.failed = Some(error);
+            }
+        }
         Poll::Ready(Ok(()))
     }
 }
@@ -140,7 +154,7 @@ impl<I: AsyncWrite + Unpin> AsyncWrite for Prefixed<I> {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use super::{super::tether::tether, *};
     use tokio::io::AsyncWriteExt as _;
 
     const PATIENCE: Duration = Duration::from_secs(10);
@@ -190,6 +204,33 @@ mod tests {
                 assert_eq!(settled.expect("settled"), (Protocol::Http1, request.into()));
             }
         }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn hands_on_what_was_read_together_with_what_follows() {
+        let request = b"GET / HTTP/1.1\r\nhost: api\r\n\r\n";
+        let (mut near, far) = tokio::io::duplex(256);
+        near.write_all(request).await.expect("room");
+        let settled = Protocol::settle(None, far, PATIENCE).await;
+        let (_, mut io) = settled.expect("settled");
+        let mut room = [0; 256];
+        let read = io.read(&mut room).await.expect("a head");
+        assert_eq!(room[..read], request[..]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn hands_on_what_was_read_before_the_stream_failed() {
+        let (mut near, far) = tokio::io::duplex(256);
+        let (far, tether) = tether(far);
+        near.write_all(b"GET /").await.expect("room");
+        let settled = Protocol::settle(None, far, PATIENCE).await;
+        let (_, mut io) = settled.expect("settled");
+        tether.cut();
+        let mut room = [0; 256];
+        let read = io.read(&mut room).await.expect("what was there");
+        assert_eq!(&room[..read], b"GET /");
+        let error = io.read(&mut room).await.expect_err("cut");
+        assert_eq!(error.kind(), io::ErrorKind::ConnectionAborted);
     }
 
     #[tokio::test(start_paused = true)]

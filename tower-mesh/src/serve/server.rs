@@ -144,8 +144,9 @@ impl Server {
             // Nothing else is offered, so nothing else was agreed on; the first bytes decide.
             _ => None,
         };
+        let served = connection::serve(accepted.stream, negotiated, requests, limits, control);
         async move {
-            connection::serve(accepted.stream, negotiated, requests, &limits, control).await;
+            served.await;
             drop(open);
         }
     }

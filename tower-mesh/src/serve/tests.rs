@@ -51,7 +51,7 @@ impl Served {
     }
 }
 
-fn web() -> Peer {
+pub(super) fn web() -> Peer {
     let id = ServiceId::new(
         "test.consul".parse().expect("a domain"),
         "dc1",
@@ -100,7 +100,7 @@ where
     let task = tokio::spawn(async move {
         let requests = Requests::new(app, Arc::new(authorize), web(), exchanges());
         let control = Control::new([inbox.boxed()]);
-        connection::serve(far, negotiated, requests, &limits, control).await;
+        connection::serve(far, negotiated, requests, Arc::new(limits), control).await;
     });
     (near, Served { orders, task })
 }
@@ -163,7 +163,7 @@ async fn text(response: Response<Incoming>) -> String {
 }
 
 /// An application that answers `hello`.
-fn hello() -> impl Service<
+pub(super) fn hello() -> impl Service<
     Request<Incoming>,
     Response = Reply,
     Error = Infallible,
