@@ -1,5 +1,7 @@
 //! From what a source delivers to what is published.
 
+mod complaints;
+
 use std::{
     sync::{Arc, PoisonError},
     time::Duration,
@@ -11,6 +13,7 @@ use rustls::{crypto::CryptoProvider, time_provider::TimeProvider};
 use rustls_pki_types::{CertificateDer, pem::PemObject};
 use tokio::time::{Instant, sleep_until};
 
+use self::complaints::Complaints;
 use super::{
     Health, IdentityError, IdentityFault, InvalidMaterial, Material, Shared, Snapshot,
     source::SourceError,
@@ -27,6 +30,7 @@ pub(super) struct Deliveries {
     stream: Materials,
     ended: bool,
     early: Option<(Material, Instant)>,
+    complaints: Complaints,
 }
 
 impl Deliveries {
@@ -35,6 +39,22 @@ impl Deliveries {
             stream,
             ended: false,
             early: None,
+            complaints: Complaints::default(),
+        }
+    }
+
+    /// Writes down what is wrong with the last one.
+    fn complain(&mut self, fault: &IdentityFault, source: &str) {
+        let cause = std::error::Error::source(fault).map(|cause| {
+            cause
+                .source()
+                .map_or_else(|| cause.to_string(), |deeper| format!("{cause}: {deeper}"))
+        });
+        match self.complaints.due(fault, Instant::now()) {
+            Some(kept_back) => {
+                tracing::warn!(source, cause, kept_back, "{fault}; the leaf in use is kept");
+            }
+            None => tracing::debug!(source, cause, "{fault}; the leaf in use is kept"),
         }
     }
 
@@ -111,7 +131,7 @@ pub(super) async fn first(
                 }
             },
         };
-        warn(&fault, described);
+        deliveries.complain(&fault, described);
         *last = Some(fault);
     }
     Err(IdentityError::Ended {
@@ -139,7 +159,7 @@ pub(super) async fn follow(mut deliveries: Deliveries, validate: Validate, share
             },
         };
         if let Some(fault) = &fault {
-            warn(fault, &shared.source);
+            deliveries.complain(fault, &shared.source);
         }
         set(&|health| health.fault.clone_from(&fault));
         if let Some(snapshot) = snapshot {
@@ -187,13 +207,4 @@ fn publish(shared: &Shared, current: &Snapshot, snapshot: Snapshot) {
     // Store first, notify after: whoever wakes finds the new one.
     shared.current.store(Arc::new(snapshot));
     shared.changes.send_replace(generation);
-}
-
-fn warn(fault: &IdentityFault, source: &str) {
-    let cause = std::error::Error::source(fault).map(|cause| {
-        cause
-            .source()
-            .map_or_else(|| cause.to_string(), |deeper| format!("{cause}: {deeper}"))
-    });
-    tracing::warn!(source, cause, "{fault}; the leaf in use is kept");
 }
