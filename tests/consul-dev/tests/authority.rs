@@ -205,6 +205,39 @@ async fn leafs_live_as_long_as_they_are_told() {
 }
 
 #[tokio::test]
+async fn a_leaf_is_signed_anew_before_it_ends_also_while_nobody_can_ask() {
+    // Two to three seconds are left, as certificates count in whole ones.
+    let dev = ConsulDev::builder()
+        .leaf_ttl(Duration::from_secs(63))
+        .start()
+        .await
+        .expect("starts");
+    let leaf = get(&dev, "/v1/agent/connect/ca/leaf/web").await;
+    let (index, first) = (leaf.index(), leaf.json());
+    let path = format!("/v1/agent/connect/ca/leaf/web?index={index}&wait=1m");
+    let second = get(&dev, &path).await.json();
+    assert_ne!(first["SerialNumber"], second["SerialNumber"]);
+    let good = |leaf: &Value| {
+        let chain = certificates(leaf["CertPEM"].as_str().expect("chain"));
+        let leaf = chain[0].parse_x509().expect("leaf");
+        leaf.validity().is_valid()
+    };
+    assert!(good(&first), "the next came before its end");
+    dev.down().await.expect("down");
+    tokio::time::timeout(Duration::from_secs(10), async {
+        while good(&second) {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    })
+    .await
+    .expect("it ends");
+    dev.up().await.expect("up");
+    let third = get(&dev, "/v1/agent/connect/ca/leaf/web").await.json();
+    assert!(good(&third));
+    assert_ne!(third["SerialNumber"], second["SerialNumber"]);
+}
+
+#[tokio::test]
 async fn a_bad_leaf_is_bad_in_exactly_the_ways_asked_for() {
     let dev = ConsulDev::start().await.expect("starts");
     let two = ["spiffe://a.consul/x", "spiffe://b.consul/y"];

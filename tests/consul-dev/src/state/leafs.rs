@@ -1,13 +1,18 @@
 //! The agent's leaf cache: one leaf per service name, whoever asked first, as the real agent keeps it.
 
 use std::collections::BTreeMap;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use rand::Rng as _;
 use tokio::time::Instant;
 
 use super::State;
 use crate::ca::{CaError, Issued, LeafKey};
+
+/// Between two leafs of one service, however short they live.
+const SHORTEST: Duration = Duration::from_millis(100);
+/// How soon signing is tried again.
+const AGAIN: Duration = Duration::from_secs(1);
 
 /// A cached leaf with its key.
 #[derive(Debug)]
@@ -75,16 +80,21 @@ impl State {
         let uri = self.service_uri(service);
         let issued = self.ca.issue(&uri, Vec::new(), Vec::new(), key.public())?;
         let index = self.bump(&[]);
-        let now = Instant::now();
-        // The real agent renews at a random instant between 60 % and 90 % of the lifetime.
-        let renewal = self.ca.leaf_ttl.mul_f64(rand::rng().random_range(0.6..0.9));
+        // The real agent renews at a random instant between 60 % and 90 % of the lifetime. Leafs are dated back by a minute,
+        // which does not matter for those of an hour that are the shortest there; here it is what is left that counts.
+        let left = issued.not_after.duration_since(SystemTime::now());
+        let renewal = left.ok().map(|left| {
+            let share = rand::rng().random_range(0.6..0.9);
+            left.mul_f64(share).max(SHORTEST)
+        });
         self.leafs.cache.insert(
             service.to_owned(),
             CachedLeaf {
                 issued,
                 key_pem: key.sec1_pem,
                 index,
-                due: Some(now + renewal),
+                // One that is signed after its end is what was asked for.
+                due: renewal.map(|renewal| Instant::now() + renewal),
             },
         );
         Ok(())
@@ -102,7 +112,7 @@ impl State {
             if let Err(error) = self.issue_leaf(&name) {
                 tracing::warn!(service = name, %error, "re-issuing a leaf failed");
                 if let Some(leaf) = self.leafs.cache.get_mut(&name) {
-                    leaf.due = None;
+                    leaf.due = Some(now + AGAIN);
                 }
             }
         }
