@@ -182,6 +182,17 @@ impl Identity {
         self.shared.current.load_full()
     }
 
+    /// The generation of the state to use now: cheaper than [`current`](Self::current) for who asks at every request,
+    /// because it counts no reference that all threads share.
+    pub fn generation(&self) -> u64 {
+        self.peek(Snapshot::generation)
+    }
+
+    /// Looks at the state to use now without counting a reference to it.
+    pub(crate) fn peek<R>(&self, look: impl FnOnce(&Snapshot) -> R) -> R {
+        look(&self.shared.current.load())
+    }
+
     /// The generation of the current state: a new value for each publication.
     pub fn changes(&self) -> watch::Receiver<u64> {
         self.shared.changes.subscribe()

@@ -16,10 +16,7 @@ use http_body::{Frame, SizeHint};
 pub(crate) use outgoing::{Sent, Turn, Upload};
 pub(crate) use received::{Received, Terms};
 
-use crate::{
-    error::{BoxError, Error},
-    measure::Exchange,
-};
+use crate::error::{BoxError, Error};
 
 /// A body of a request to or a response from an upstream: bytes, then perhaps trailers.
 ///
@@ -37,7 +34,7 @@ enum Kind {
     Empty,
     Full(Bytes),
     Stream(Pin<Box<dyn http_body::Body<Data = Bytes, Error = Error> + Send>>),
-    Received(Received),
+    Received(Box<Received>),
 }
 
 impl Body {
@@ -102,16 +99,8 @@ impl Body {
         }
     }
 
-    pub(crate) fn received(received: Received) -> Self {
+    pub(crate) fn received(received: Box<Received>) -> Self {
         Self(Kind::Received(received))
-    }
-
-    /// The request ends with this body of its response.
-    pub(crate) fn measured(mut self, exchange: Exchange) -> Self {
-        if let Kind::Received(received) = &mut self.0 {
-            received.measure(exchange);
-        }
-        self
     }
 
     /// The same body again, if it can be sent more than once.

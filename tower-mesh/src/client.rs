@@ -5,7 +5,7 @@
 
 mod builder;
 mod deadline;
-mod head;
+pub(crate) mod head;
 mod replay;
 mod response;
 mod send;
@@ -191,7 +191,7 @@ impl Client {
         RequestBuilder::new(self, method, path.as_ref())
     }
 
-    /// Sends a request and returns the response when its head has arrived.
+    /// Sends a request, when the future is polled, and returns the response when its head has arrived.
     ///
     /// # Errors
     ///
@@ -202,12 +202,13 @@ impl Client {
     ///
     /// Dropping the future cancels the request: an HTTP/1.1 connection is closed, an h2 stream
     /// reset. The peer may have acted on it.
-    pub async fn send<B>(&self, request: Request<B>) -> Result<HttpResponse<Body>, Error>
+    pub fn send<B>(&self, request: Request<B>) -> ResponseFuture
     where
         B: http_body::Body<Data = Bytes> + Send + 'static,
         B::Error: Into<BoxError>,
     {
-        send::send(&self.upstream, self.limits, request).await
+        let upstream = Arc::clone(&self.upstream);
+        ResponseFuture(Box::pin(send::send(upstream, self.limits, request)))
     }
 }
 
@@ -225,8 +226,7 @@ where
     }
 
     fn call(&mut self, request: Request<B>) -> ResponseFuture {
-        let client = self.clone();
-        ResponseFuture(Box::pin(async move { client.send(request).await }))
+        self.send(request)
     }
 }
 
@@ -238,7 +238,7 @@ impl fmt::Debug for Client {
     }
 }
 
-/// A response that is awaited: the future of [`Client`] as a tower service.
+/// A response that is awaited. Nothing is sent before it is polled.
 ///
 /// # Cancel safety
 ///

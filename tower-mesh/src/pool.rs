@@ -30,16 +30,18 @@ mod tests;
 
 use std::{
     num::NonZeroUsize,
+    pin::Pin,
     sync::{
         Arc, PoisonError,
         atomic::{AtomicUsize, Ordering},
     },
+    task::{Context, Poll, ready},
     time::Duration,
 };
 
 use tokio::sync::oneshot;
 
-pub(crate) use connection::{Lease, SendError};
+pub(crate) use connection::{Failure, Lease, SendError};
 pub(crate) use open::{Answer, BoxFuture, Closing, Guard, Offer, Open, Opened};
 pub(crate) use protocol::{Protocol, Want};
 
@@ -129,29 +131,20 @@ impl Pool {
     /// # Cancel safety
     ///
     /// A dial that was begun goes on and its connection stays in the pool.
-    pub(crate) async fn checkout(&self, want: Want) -> Result<Lease, Error> {
-        let waiting = self.shared.update(|state| {
+    pub(crate) fn checkout(&self, want: Want) -> Checkout<'_> {
+        let state = self.shared.update(|state| {
             if let Some(lease) = state.take(&self.shared, want) {
-                return Checkout::Ready(Ok(lease));
+                return Checking::Ready(Some(Ok(lease)));
             }
             if let Some(refusal) = state.refusal(&self.shared, want) {
-                return Checkout::Ready(Err(refusal));
+                return Checking::Ready(Some(Err(refusal)));
             }
             let (answer, waiting) = oneshot::channel();
             state.push(Waiter { want, answer });
             state.plan(&self.shared);
-            Checkout::Wait(waiting)
+            Checking::Waiting(waiting)
         });
-        match waiting {
-            Checkout::Ready(ready) => ready,
-            Checkout::Wait(answer) => answer.await.unwrap_or_else(|_closed| {
-                let name = self.shared.open.name();
-                Err(Error::new(
-                    ErrorKind::Connect,
-                    format!("connecting to {name}: given up"),
-                ))
-            }),
-        }
+        Checkout { pool: self, state }
     }
 
     /// Connections that are open, for status.
@@ -160,9 +153,32 @@ impl Pool {
     }
 }
 
-enum Checkout {
-    Ready(Result<Lease, Error>),
-    Wait(oneshot::Receiver<Result<Lease, Error>>),
+/// A connection that is awaited, or was free at once.
+#[must_use = "the connection is given back with it"]
+pub(crate) struct Checkout<'a> {
+    pool: &'a Pool,
+    state: Checking,
+}
+
+enum Checking {
+    Ready(Option<Result<Lease, Error>>),
+    Waiting(oneshot::Receiver<Result<Lease, Error>>),
+}
+
+impl Future for Checkout<'_> {
+    type Output = Result<Lease, Error>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let answer = match &mut self.state {
+            Checking::Ready(ready) => ready.take(),
+            Checking::Waiting(waiting) => ready!(Pin::new(waiting).poll(cx)).ok(),
+        };
+        Poll::Ready(answer.unwrap_or_else(|| {
+            let name = self.pool.shared.open.name();
+            let context = format!("connecting to {name}: given up");
+            Err(Error::new(ErrorKind::Connect, context))
+        }))
+    }
 }
 
 impl Drop for Pool {

@@ -21,8 +21,7 @@ use std::{
 };
 
 use arc_swap::ArcSwapOption;
-use http::uri::Authority;
-use tokio::sync::watch;
+use tokio::{sync::watch, time::Instant};
 use tokio_util::task::AbortOnDropHandle;
 
 pub(crate) use context::{Context, ContextConfig};
@@ -32,7 +31,9 @@ pub use reference::UpstreamRef;
 pub use status::{EndpointStatus, UpstreamStatus};
 
 use crate::{
+    client::head::OwnAuthority,
     cluster::{Cluster, Snapshot},
+    endpoint::Endpoint,
     error::{Error, ErrorKind},
     measure::Outbound,
     resolve::Hidden,
@@ -43,7 +44,7 @@ pub(crate) struct Upstream {
     /// The name, for messages.
     name: Arc<str>,
     /// The name as the authority of requests.
-    authority: Authority,
+    authority: OwnAuthority,
     shared: Arc<Shared>,
     outbound: Arc<Outbound>,
     /// Holds the connector, and with it the watch over what it opened.
@@ -65,6 +66,15 @@ pub(crate) struct Route {
     notes: Vec<String>,
 }
 
+/// What may be had at once.
+pub(crate) enum Pick {
+    Endpoint(Arc<Endpoint>),
+    /// None is left, for this reason.
+    NoEndpoint(Error),
+    /// Consul has not told yet: see [`ready`](Upstream::ready).
+    Unknown,
+}
+
 impl Upstream {
     pub(crate) fn name(&self) -> &Arc<str> {
         &self.name
@@ -75,7 +85,7 @@ impl Upstream {
         &self.outbound
     }
 
-    pub(crate) fn authority(&self) -> &Authority {
+    pub(crate) fn authority(&self) -> &OwnAuthority {
         &self.authority
     }
 
@@ -89,6 +99,25 @@ impl Upstream {
             .snapshot()
             .as_ref()
             .map(Arc::clone)
+    }
+
+    /// An endpoint for one request that begins `now`. Never waits, and counts no reference but the
+    /// endpoint's.
+    pub(crate) fn pick(&self, bits: u64, now: Instant, tried: &[Arc<Endpoint>]) -> Pick {
+        let route = self.shared.route.load();
+        let snapshot = route.as_ref().map(|route| route.cluster.snapshot());
+        let Some(snapshot) = snapshot.as_ref().and_then(|snapshot| snapshot.as_ref()) else {
+            return Pick::Unknown;
+        };
+        match snapshot.pick(bits, now, tried) {
+            Some(endpoint) => Pick::Endpoint(Arc::clone(endpoint)),
+            None => Pick::NoEndpoint(snapshot.no_endpoint()),
+        }
+    }
+
+    /// How many endpoints there are to pick from.
+    pub(crate) fn endpoints(&self) -> usize {
+        self.now().map_or(0, |snapshot| snapshot.endpoints().len())
     }
 
     /// Where requests go. Waits for the first answers of Consul, and only for them.

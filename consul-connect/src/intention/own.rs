@@ -1,6 +1,6 @@
 use std::fmt;
 
-use crate::{Identity, Reason, ServiceId, TrustDomain};
+use crate::{Identity, Reason, ServiceId, TrustDomain, identity::Snapshot};
 
 /// Which trust domain is ours: always the same one, or that of an [`Identity`], followed as it changes.
 #[derive(Clone)]
@@ -45,11 +45,11 @@ impl OwnTrustDomain {
             Own::Fixed(ours) if ours == caller.trust_domain() => return None,
             Own::Fixed(ours) => ours.clone(),
             Own::Live(identity) => {
-                let current = identity.current();
-                if current.trust_domain() == caller.trust_domain() {
+                let is_ours = |current: &Snapshot| current.trust_domain() == caller.trust_domain();
+                if identity.peek(is_ours) {
                     return None;
                 }
-                current.trust_domain().clone()
+                identity.current().trust_domain().clone()
             }
         };
         let text = format!(

@@ -3,7 +3,6 @@
 use std::{
     future::Future as _,
     pin::Pin,
-    sync::Arc,
     task::{Context, Poll},
     time::Duration,
 };
@@ -14,6 +13,7 @@ use hyper::body::Incoming;
 use tokio::time::{Instant, Sleep, sleep_until};
 
 use crate::{
+    body::Body,
     endpoint::InFlight,
     error::{Error, ErrorKind, grpc_failure},
     measure::Exchange,
@@ -22,9 +22,8 @@ use crate::{
 };
 
 /// What a response body is read under.
+#[derive(Clone, Copy)]
 pub(crate) struct Terms {
-    /// Name of the upstream, for messages.
-    pub(crate) upstream: Arc<str>,
     /// Longest pause between two frames.
     pub(crate) idle: Option<Duration>,
     /// When the whole call must be over: gRPC's deadline, which covers its streams.
@@ -34,55 +33,62 @@ pub(crate) struct Terms {
 }
 
 /// A response body with its share of the connection.
-///
-/// Field order is drop order: the connection is given back after hyper has let go of the body.
 pub(crate) struct Received {
-    incoming: Option<Incoming>,
-    held: Option<(Lease, InFlight)>,
     terms: Terms,
     timer: Option<Pin<Box<Sleep>>>,
+    /// Until the end.
+    open: Option<Open>,
+}
+
+/// Field order is drop order: the connection is given back after hyper has let go of the body.
+struct Open {
+    incoming: Incoming,
+    _lease: Lease,
+    load: InFlight,
     exchange: Option<Exchange>,
 }
 
 impl Received {
-    pub(crate) fn new(incoming: Incoming, lease: Lease, load: InFlight, terms: Terms) -> Self {
+    /// The body of a response. The connection is free, and the request counted, when it ends.
+    pub(crate) fn body(
+        incoming: Incoming,
+        lease: Lease,
+        load: InFlight,
+        terms: Terms,
+        exchange: Option<Exchange>,
+    ) -> Body {
         // An empty body is at its end before it is polled.
-        let (incoming, held) = if incoming.is_end_stream() {
+        if incoming.is_end_stream() {
             drop(incoming);
-            drop((lease, load));
-            (None, None)
-        } else {
-            (Some(incoming), Some((lease, load)))
-        };
-        Self {
-            incoming,
-            held,
+            return Body::empty();
+        }
+        Body::received(Box::new(Self {
             terms,
             timer: None,
-            exchange: None,
-        }
-    }
-
-    /// The request ends with this body, which may be over.
-    pub(super) fn measure(&mut self, exchange: Exchange) {
-        self.exchange = self.incoming.is_some().then_some(exchange);
+            open: Some(Open {
+                incoming,
+                _lease: lease,
+                load,
+                exchange,
+            }),
+        }))
     }
 
     pub(super) fn poll_frame(
         &mut self,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
-        let Some(incoming) = self.incoming.as_mut() else {
+        let Some(open) = self.open.as_mut() else {
             return Poll::Ready(None);
         };
-        match Pin::new(&mut *incoming).poll_frame(cx) {
+        match Pin::new(&mut open.incoming).poll_frame(cx) {
             Poll::Ready(Some(Ok(frame))) => {
                 if let (Some(exchange), Some(trailers)) =
-                    (self.exchange.as_mut(), frame.trailers_ref())
+                    (open.exchange.as_mut(), frame.trailers_ref())
                 {
                     exchange.trailers(trailers);
                 }
-                if incoming.is_end_stream() {
+                if open.incoming.is_end_stream() {
                     self.end();
                 } else if frame.is_data() && self.terms.is_late() {
                     // A peer that never pauses is as late as one that is silent.
@@ -99,7 +105,7 @@ impl Received {
                 Poll::Ready(None)
             }
             Poll::Ready(Some(Err(error))) => {
-                let context = format!("reading a response of `{}`", self.terms.upstream);
+                let context = format!("reading a response of {}", self.upstream());
                 self.fail(Error::with_source(ErrorKind::Body, context, error))
             }
             Poll::Pending => self.poll_timer(cx),
@@ -107,13 +113,22 @@ impl Received {
     }
 
     pub(super) fn is_end_stream(&self) -> bool {
-        self.incoming.is_none()
+        self.open.is_none()
     }
 
     pub(super) fn size_hint(&self) -> SizeHint {
-        self.incoming
+        self.open
             .as_ref()
-            .map_or_else(|| SizeHint::with_exact(0), Incoming::size_hint)
+            .map_or_else(|| SizeHint::with_exact(0), |open| open.incoming.size_hint())
+    }
+
+    /// Whose response it is, for messages.
+    fn upstream(&self) -> String {
+        let exchange = self.open.as_ref().and_then(|open| open.exchange.as_ref());
+        exchange.map_or_else(
+            || "an upstream".to_owned(),
+            |exchange| format!("`{}`", exchange.peer()),
+        )
     }
 
     /// Armed only while a frame is awaited: most bodies have arrived when they are read.
@@ -129,12 +144,12 @@ impl Received {
     }
 
     fn late(&mut self) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
-        let upstream = &self.terms.upstream;
+        let upstream = self.upstream();
         let context = match self.terms.idle {
             Some(idle) if !self.terms.is_late() => {
-                format!("reading a response of `{upstream}`: nothing came for {idle:?}")
+                format!("reading a response of {upstream}: nothing came for {idle:?}")
             }
-            _ => format!("reading a response of `{upstream}`: the deadline passed"),
+            _ => format!("reading a response of {upstream}: the deadline passed"),
         };
         self.fail(Error::new(ErrorKind::Timeout, context))
     }
@@ -142,17 +157,15 @@ impl Received {
     /// Lets go of the connection, after hyper has let go of the body.
     fn end(&mut self) {
         self.timer = None;
-        self.incoming = None;
-        self.held = None;
-        self.exchange = None;
+        self.open = None;
     }
 
     fn fail(&mut self, error: Error) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
-        if let Some((_, load)) = self.held.as_mut() {
-            load.failed();
-        }
-        if let Some(exchange) = self.exchange.as_mut() {
-            exchange.failed(error.kind());
+        if let Some(open) = self.open.as_mut() {
+            open.load.failed();
+            if let Some(exchange) = open.exchange.as_mut() {
+                exchange.failed(error.kind());
+            }
         }
         self.end();
         if self.terms.grpc {

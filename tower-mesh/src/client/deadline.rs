@@ -36,9 +36,10 @@ impl Limit {
         request: Option<RequestTimeout>,
         grpc: Option<Duration>,
         client: Option<Duration>,
+        began: Instant,
     ) -> Self {
         match (grpc, request.map(|timeout| timeout.0).or(client)) {
-            (Some(limit), _) => Self::Call(limit, later(Instant::now(), limit)),
+            (Some(limit), _) => Self::Call(limit, later(began, limit)),
             (None, Some(limit)) => Self::Head(limit),
             (None, None) => Self::None,
         }
@@ -68,16 +69,11 @@ impl Limit {
         }
     }
 
-    /// Pends until the call is late, and says how. Arms a timer only when polled.
+    /// Pends until a call with a streaming request body is late, and says how.
     ///
-    /// `upload` tells of a streaming request body; `None` if it is made of bytes. While it lasts, each
-    /// wait before the answer may take as long as the head, and each piece `pause`.
-    pub(super) async fn passed(
-        self,
-        upload: Option<Upload>,
-        pause: Option<Duration>,
-        phase: &Phase,
-    ) -> Late {
+    /// While the body lasts, each wait before the answer may take as long as the head, and each piece
+    /// `pause`.
+    async fn passed(self, upload: Upload, pause: Option<Duration>, phase: &Phase) -> Late {
         let call = async {
             match self {
                 Self::Call(_, at) => sleep_until(at).await,
@@ -85,12 +81,11 @@ impl Limit {
             }
         };
         let head = async {
-            if let Some(Upload { turn, over }) = upload {
-                tokio::select! {
-                    biased;
-                    _over = over => {}
-                    late = stalled(&turn, self.of_head(), pause, phase) => return late,
-                }
+            let Upload { turn, over } = upload;
+            tokio::select! {
+                biased;
+                _over = over => {}
+                late = stalled(&turn, self.of_head(), pause, phase) => return late,
             }
             match self {
                 Self::Head(limit) => sleep(limit).await,
@@ -102,6 +97,53 @@ impl Limit {
             () = call => Late::Answer,
             late = head => late,
         }
+    }
+}
+
+/// The limit of one call, and what it needs to know to hold the call to it.
+pub(super) struct Clock {
+    limit: Limit,
+    began: Instant,
+    /// `None` if the body of the request is made of bytes.
+    upload: Option<Upload>,
+    pause: Option<Duration>,
+}
+
+impl Clock {
+    pub(super) fn new(
+        limit: Limit,
+        began: Instant,
+        upload: Option<Upload>,
+        pause: Option<Duration>,
+    ) -> (Self, Phase) {
+        let phase = Phase::new(upload.as_ref());
+        let clock = Self {
+            limit,
+            began,
+            upload,
+            pause,
+        };
+        (clock, phase)
+    }
+
+    /// What was granted.
+    pub(super) fn granted(&self) -> Duration {
+        self.limit.granted()
+    }
+
+    /// Pends until the call is late, and says how. Arms a timer only when polled; is polled to its end
+    /// once.
+    pub(super) async fn passed(&mut self, phase: &Phase) -> Late {
+        if let Some(upload) = self.upload.take() {
+            return Box::pin(self.limit.passed(upload, self.pause, phase)).await;
+        }
+        let at = match self.limit {
+            Limit::None => return pending().await,
+            Limit::Head(limit) => later(self.began, limit),
+            Limit::Call(_, at) => at,
+        };
+        sleep_until(at).await;
+        Late::Answer
     }
 }
 

@@ -9,7 +9,6 @@ use http::{
 use crate::{
     body::Body,
     error::{Error, ErrorKind},
-    grpc,
     pool::{Protocol, Want},
 };
 
@@ -18,21 +17,44 @@ const FORWARDED_CLIENT_CERT: HeaderName = HeaderName::from_static("x-forwarded-c
 const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
 const PROXY_CONNECTION: HeaderName = HeaderName::from_static("proxy-connection");
 
-/// Brings a request into the form in which it is kept between tries, with an absolute URI, and says
-/// what it can be sent on.
+/// What is known of a request before it has a connection.
+#[derive(Debug)]
+pub(super) struct Prepared {
+    pub(super) want: Want,
+    /// The authority that the request itself brought, in its URI or as `Host`.
+    authority: Option<Authority>,
+}
+
+/// Whom a request is for if it does not say so itself: the upstream's name, in the forms it is
+/// needed in.
+#[derive(Debug)]
+pub(crate) struct OwnAuthority {
+    authority: Authority,
+    host: HeaderValue,
+}
+
+impl From<Authority> for OwnAuthority {
+    fn from(authority: Authority) -> Self {
+        let host = host_value(&authority).unwrap_or_else(|| HeaderValue::from_static(""));
+        Self { authority, host }
+    }
+}
+
+/// Brings a request into the form in which it is kept between tries, with nothing but a path for a
+/// URI and no `Host`, and says what it can be sent on.
 pub(super) fn prepare<B>(
     request: &mut Request<B>,
+    is_grpc: bool,
     upstream: &str,
-    authority: &Authority,
-) -> Result<Want, Error> {
+) -> Result<Prepared, Error> {
     if request.method() == Method::CONNECT {
         let context =
             format!("calling `{upstream}`: a tunnel is no request, connect a byte stream");
         return Err(Error::new(ErrorKind::Config, context));
     }
-    let upgrade = is_upgrade(request.headers());
-    let needs_h2 =
-        request.version() == Version::HTTP_2 || grpc::content_type(request.headers()).is_some();
+    let suspicious = request.headers().keys().any(is_suspicious);
+    let upgrade = suspicious && is_upgrade(request.headers());
+    let needs_h2 = request.version() == Version::HTTP_2 || is_grpc;
     let want = match (needs_h2, upgrade) {
         (true, true) => {
             let context = format!("calling `{upstream}`: h2 has no upgrades");
@@ -42,61 +64,61 @@ pub(super) fn prepare<B>(
         (false, true) => Want::Http1,
         (false, false) => Want::Any,
     };
-    clean(request.headers_mut(), upgrade);
-    complete(request, upstream, authority)?;
-    Ok(want)
+    let mut authority = None;
+    if suspicious {
+        clean(request.headers_mut(), upgrade);
+        let host = request.headers_mut().remove(HOST);
+        authority = host.and_then(|host| Authority::try_from(host.as_bytes()).ok());
+    }
+    let path = request.uri().path_and_query().map(PathAndQuery::as_str);
+    if request.uri().authority().is_some() || path.is_none_or(str::is_empty) {
+        let parts = std::mem::take(request.uri_mut()).into_parts();
+        authority = parts.authority.or(authority);
+        let path = parts
+            .path_and_query
+            .filter(|path| !path.as_str().is_empty());
+        *request.uri_mut() = Uri::from(path.unwrap_or_else(root));
+    }
+    Ok(Prepared { want, authority })
 }
 
-/// Gives the request the form its connection speaks.
-pub(super) fn shape(request: &mut Request<Body>, protocol: Protocol) {
+/// Gives a request the form its connection speaks, whatever it was shaped for before.
+///
+/// # Errors
+///
+/// `Config`, if its path cannot follow an authority.
+pub(super) fn shape(
+    request: &mut Request<Body>,
+    prepared: &Prepared,
+    own: &OwnAuthority,
+    protocol: Protocol,
+) -> Result<(), Error> {
     match protocol {
-        Protocol::Http2 => *request.version_mut() = Version::HTTP_2,
         Protocol::Http1 => {
             *request.version_mut() = Version::HTTP_11;
-            let uri = std::mem::take(request.uri_mut()).into_parts();
-            if let Some(host) = uri.authority.and_then(|authority| host_value(&authority)) {
-                request.headers_mut().insert(HOST, host);
+            if request.uri().authority().is_some() {
+                let path = std::mem::take(request.uri_mut())
+                    .into_parts()
+                    .path_and_query;
+                *request.uri_mut() = Uri::from(path.unwrap_or_else(root));
             }
-            let path = uri.path_and_query.unwrap_or_else(root);
-            *request.uri_mut() = Uri::from(path);
+            let host = prepared.authority.as_ref().and_then(host_value);
+            let host = host.unwrap_or_else(|| own.host.clone());
+            request.headers_mut().insert(HOST, host);
+        }
+        Protocol::Http2 => {
+            *request.version_mut() = Version::HTTP_2;
+            request.headers_mut().remove(HOST);
+            let mut parts = std::mem::take(request.uri_mut()).into_parts();
+            let authority = prepared.authority.as_ref().unwrap_or(&own.authority);
+            parts.authority = Some(authority.clone());
+            parts.scheme = Some(Scheme::HTTPS);
+            *request.uri_mut() = Uri::from_parts(parts).map_err(|source| {
+                let context = format!("calling `{}`: making the URI of the request", own.authority);
+                Error::with_source(ErrorKind::Config, context, source)
+            })?;
         }
     }
-}
-
-/// Undoes [`shape`] for another try.
-pub(super) fn unshape(
-    request: &mut Request<Body>,
-    upstream: &str,
-    authority: &Authority,
-) -> Result<(), Error> {
-    complete(request, upstream, authority)
-}
-
-/// Makes the URI absolute. The authority is the request's own, in its URI or as `Host`, or the
-/// upstream's name.
-fn complete<B>(
-    request: &mut Request<B>,
-    upstream: &str,
-    authority: &Authority,
-) -> Result<(), Error> {
-    let host = request.headers_mut().remove(HOST);
-    let mut parts = std::mem::take(request.uri_mut()).into_parts();
-    if parts.authority.is_none() {
-        let host = host.and_then(|host| Authority::try_from(host.as_bytes()).ok());
-        parts.authority = Some(host.unwrap_or_else(|| authority.clone()));
-    }
-    parts.scheme = Some(Scheme::HTTPS);
-    if parts
-        .path_and_query
-        .as_ref()
-        .is_none_or(|path| path.as_str().is_empty())
-    {
-        parts.path_and_query = Some(root());
-    }
-    *request.uri_mut() = Uri::from_parts(parts).map_err(|source| {
-        let context = format!("calling `{upstream}`: making the URI of the request");
-        Error::with_source(ErrorKind::Config, context, source)
-    })?;
     Ok(())
 }
 
@@ -127,18 +149,17 @@ fn connection_tokens(headers: &HeaderMap) -> impl Iterator<Item = &str> {
         .filter(|token| !token.is_empty())
 }
 
+/// Whether a head with this header has to be looked at closely.
+fn is_suspicious(name: &HeaderName) -> bool {
+    matches!(*name, HOST | CONNECTION | TE | TRANSFER_ENCODING | UPGRADE)
+        || *name == FORWARDED_CLIENT_CERT
+        || *name == KEEP_ALIVE
+        || *name == PROXY_CONNECTION
+}
+
 /// Takes out what is meant for one connection only (RFC 9110, 7.6.1), and what nobody but a proxy
 /// may say. `te: trailers` stays: gRPC servers ask for it, and h2 allows it.
 fn clean(headers: &mut HeaderMap, upgrade: bool) {
-    let suspicious = |name: &HeaderName| {
-        matches!(*name, CONNECTION | TE | TRANSFER_ENCODING | UPGRADE)
-            || *name == FORWARDED_CLIENT_CERT
-            || *name == KEEP_ALIVE
-            || *name == PROXY_CONNECTION
-    };
-    if !headers.keys().any(suspicious) {
-        return;
-    }
     let listed: Vec<HeaderName> = connection_tokens(headers)
         .filter_map(|token| token.parse().ok())
         .collect();

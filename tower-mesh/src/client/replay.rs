@@ -39,7 +39,7 @@ impl Fate {
     }
 }
 
-/// A copy of the request as it is now, if a failure on this connection could permit to send it
+/// A copy of the request as it is between two tries, if a failure on this connection could permit to send it
 /// again.
 ///
 /// It is made before it is known whether it will be needed, so it is made only where it can be: an
@@ -53,8 +53,7 @@ pub(super) fn copy(request: &Request<Body>, lease: &Lease) -> Option<Request<Bod
     if !possible {
         return None;
     }
-    let body = request.body().replay()?;
-    let mut copy = Request::new(body);
+    let mut copy = Request::new(request.body().replay()?);
     copy.method_mut().clone_from(request.method());
     copy.uri_mut().clone_from(request.uri());
     copy.headers_mut().clone_from(request.headers());

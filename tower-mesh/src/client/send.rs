@@ -1,15 +1,21 @@
 //! One call: an endpoint, a connection, the request, and what to do when one of them fails.
+//!
+//! It is written for what nearly always happens: the upstream is known, a connection is free, the
+//! request is answered. That path makes one allocation for the call and one for what its body
+//! holds, and moves the request as seldom as it can. What is rare is boxed where it begins, so
+//! that its state is no part of every call's.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
-use http::{Request, Response, StatusCode};
+use http::{Method, Request, Response, StatusCode};
+use hyper::body::Incoming;
 use tokio::time::Instant;
 
 use super::{
     Limits,
-    deadline::{Late, Limit, Phase, RequestTimeout},
-    head,
+    deadline::{Clock, Late, Limit, Phase, RequestTimeout},
+    head::{self, Prepared},
     replay::{self, Fate},
 };
 use crate::{
@@ -18,88 +24,125 @@ use crate::{
     endpoint::{Endpoint, InFlight},
     error::{BoxError, Error, ErrorKind, grpc_failure},
     grpc,
-    pool::{Lease, SendError, Want},
-    upstream::Upstream,
+    measure::Exchange,
+    pool::{Failure, Lease, SendError},
+    upstream::{Pick, Upstream},
 };
 
 /// Endpoints, or connections of one, that a request is offered to.
 const TRIES: usize = 3;
 
-pub(super) async fn send<B>(
-    upstream: &Arc<Upstream>,
+/// Begins a call. Nothing is sent before the future is polled.
+pub(super) fn send<B>(
+    upstream: Arc<Upstream>,
     limits: Limits,
     request: Request<B>,
-) -> Result<Response<Body>, Error>
+) -> impl Future<Output = Result<Response<Body>, Error>> + Send + 'static
 where
     B: http_body::Body<Data = Bytes> + Send + 'static,
     B::Error: Into<BoxError>,
 {
     let is_grpc = grpc::content_type(request.headers()).is_some();
-    let mut exchange = upstream.outbound().exchanges().begin(is_grpc);
-    let result = bounded(upstream, limits, request, is_grpc).await;
-    match &result {
-        Ok(response) => exchange.answered(response.status(), response.headers()),
-        Err(error) => exchange.failed(error.kind()),
-    }
-    match result {
-        Err(error) if is_grpc => {
-            // A generated client would call any error `Unknown`.
-            let mut response = Response::new(Body::empty());
-            *response.headers_mut() = grpc_failure(&error);
-            response.extensions_mut().insert(error);
-            Ok(response)
+    let began = Instant::now();
+    let exchange = upstream.outbound().exchanges().begin(is_grpc, began);
+    let mut exchange = Some(exchange);
+    let mut call = Call::new(upstream, limits, request, is_grpc, began);
+    // Captured and lent, not passed on: a call is too large to be moved about.
+    async move {
+        let result = match &mut call {
+            Ok(call) => call.run(&mut exchange).await,
+            Err(error) => Err(error.clone()),
+        };
+        let error = match result {
+            Ok(response) => return Ok(response),
+            Err(error) => error,
+        };
+        if let Some(exchange) = &mut exchange {
+            exchange.failed(error.kind());
         }
-        result => result.map(|response| response.map(|body| body.measured(exchange))),
+        if !is_grpc {
+            return Err(error);
+        }
+        // A generated client would call any error `Unknown`.
+        let mut response = Response::new(Body::empty());
+        *response.headers_mut() = grpc_failure(&error);
+        response.extensions_mut().insert(error);
+        Ok(response)
     }
 }
 
-async fn bounded<B>(
-    upstream: &Arc<Upstream>,
-    limits: Limits,
-    mut request: Request<B>,
-    is_grpc: bool,
-) -> Result<Response<Body>, Error>
-where
-    B: http_body::Body<Data = Bytes> + Send + 'static,
-    B::Error: Into<BoxError>,
-{
-    let want = head::prepare(&mut request, upstream.name(), upstream.authority())?;
-    let grpc_timeout = is_grpc.then(|| grpc::timeout(request.headers())).flatten();
-    let own = request.extensions_mut().remove::<RequestTimeout>();
-    let limit = Limit::new(own, grpc_timeout, limits.timeout);
-
-    // Only these limits have to know how far a streaming body is.
-    let pause = limits.idle.or(limit.of_head());
-    let (sent, upload) = if pause.is_some() && !request.body().is_end_stream() {
-        let (sent, upload) = Sent::channel();
-        (Some(sent), Some(upload))
-    } else {
-        (None, None)
-    };
-    let call = Call {
-        upstream,
-        want,
-        phase: &Phase::new(upload.as_ref()),
-        terms: || Terms {
-            upstream: Arc::clone(upstream.name()),
-            idle: limits.idle,
-            deadline: limit.of_body(),
-            grpc: is_grpc,
-        },
-    };
-    let request = request.map(|body| Body::outgoing(body, sent));
-    tokio::select! {
-        biased;
-        result = call.run(request) => result,
-        late = limit.passed(upload, pause, call.phase) => Err(call.late(late, limit)),
-    }
+struct Call {
+    attempts: Attempts,
+    clock: Clock,
+    phase: Phase,
 }
 
-struct Call<'a, T> {
-    upstream: &'a Arc<Upstream>,
-    want: Want,
-    phase: &'a Phase,
-    terms: T,
+/// The request, and what each try to have it answered needs to know.
+struct Attempts {
+    upstream: Arc<Upstream>,
+    /// Between two tries the request; during one a copy of it, if it may be sent again.
+    request: Option<Request<Body>>,
+    prepared: Prepared,
+    terms: Terms,
+    began: Instant,
+}
+
+impl Call {
+    fn new<B>(
+        upstream: Arc<Upstream>,
+        limits: Limits,
+        mut request: Request<B>,
+        is_grpc: bool,
+        began: Instant,
+    ) -> Result<Self, Error>
+    where
+        B: http_body::Body<Data = Bytes> + Send + 'static,
+        B::Error: Into<BoxError>,
+    {
+        let prepared = head::prepare(&mut request, is_grpc, upstream.name())?;
+        let grpc_timeout = is_grpc.then(|| grpc::timeout(request.headers())).flatten();
+        let own = request.extensions_mut().remove::<RequestTimeout>();
+        let limit = Limit::new(own, grpc_timeout, limits.timeout, began);
+
+        // Only these limits have to know how far a streaming body is.
+        let pause = limits.idle.or(limit.of_head());
+        let (sent, upload) = if pause.is_some() && !request.body().is_end_stream() {
+            let (sent, upload) = Sent::channel();
+            (Some(sent), Some(upload))
+        } else {
+            (None, None)
+        };
+        let (clock, phase) = Clock::new(limit, began, upload, pause);
+        Ok(Self {
+            clock,
+            phase,
+            attempts: Attempts {
+                upstream,
+                request: Some(request.map(|body| Body::outgoing(body, sent))),
+                prepared,
+                terms: Terms {
+                    idle: limits.idle,
+                    deadline: limit.of_body(),
+                    grpc: is_grpc,
+                },
+                began,
+            },
+        })
+    }
+
+    async fn run(&mut self, exchange: &mut Option<Exchange>) -> Result<Response<Body>, Error> {
+        let Self {
+            attempts,
+            clock,
+            phase,
+        } = self;
+        let late = tokio::select! {
+            biased;
+            result = attempts.run(phase, exchange) => return result,
+            late = clock.passed(phase) => late,
+        };
+        Err(attempts.late(late, clock.granted(), phase))
+    }
 }
 
 /// Why a try was not answered.
@@ -111,28 +154,34 @@ enum Unanswered {
     Final(Error),
 }
 
-impl<T: Fn() -> Terms> Call<'_, T> {
-    async fn run(&self, mut request: Request<Body>) -> Result<Response<Body>, Error> {
-        let mut snapshot = match self.upstream.now() {
-            Some(snapshot) => snapshot,
-            None => self.upstream.ready().await?,
-        };
+impl Attempts {
+    async fn run(
+        &mut self,
+        phase: &Phase,
+        exchange: &mut Option<Exchange>,
+    ) -> Result<Response<Body>, Error> {
         let mut tried: Vec<Arc<Endpoint>> = Vec::new();
         let mut last = None;
         for attempt in 0..TRIES {
-            self.phase.set(Phase::CONNECT);
-            // Who could not be reached may have been replaced meanwhile.
-            if attempt > 0
-                && let Some(newer) = self.upstream.now()
-            {
-                snapshot = newer;
-            }
-            let now = Instant::now();
-            let Some(endpoint) = snapshot.pick(random(), now, &tried) else {
-                break;
+            let now = if attempt == 0 {
+                self.began
+            } else {
+                Instant::now()
             };
+            let endpoint = match self.upstream.pick(random(), now, &tried) {
+                Pick::Endpoint(endpoint) => endpoint,
+                Pick::NoEndpoint(error) => return Err(last.unwrap_or(error)),
+                Pick::Unknown => {
+                    let snapshot = Box::pin(self.upstream.ready()).await?;
+                    match snapshot.pick(random(), Instant::now(), &tried) {
+                        Some(endpoint) => Arc::clone(endpoint),
+                        None => return Err(last.unwrap_or_else(|| snapshot.no_endpoint())),
+                    }
+                }
+            };
+            phase.set(Phase::CONNECT);
             let mut load = endpoint.begin(now);
-            let lease = match endpoint.pool().checkout(self.want).await {
+            let mut lease = match endpoint.pool().checkout(self.prepared.want).await {
                 Ok(lease) => lease,
                 Err(error) => {
                     if error.kind() == ErrorKind::Protocol {
@@ -140,77 +189,90 @@ impl<T: Fn() -> Terms> Call<'_, T> {
                     } else {
                         load.failed();
                     }
-                    tried.push(Arc::clone(endpoint));
+                    tried.push(endpoint);
                     last = Some(error);
                     continue;
                 }
             };
-            let mut elsewhere = false;
-            match self.exchange(request, lease, load).await {
-                Ok(response) => return Ok(response),
-                Err(Unanswered::Final(error)) => return Err(error),
-                Err(Unanswered::Again(again, error)) => {
-                    last = Some(error);
-                    request = *again;
+
+            let method = self.method();
+            phase.set(Phase::ANSWER);
+            let unanswered = match self.dispatch(&mut lease)?.await {
+                Ok(response) => {
+                    load.answered();
+                    if response.status() == StatusCode::SWITCHING_PROTOCOLS {
+                        lease.upgraded();
+                    }
+                    let mut exchange = exchange.take();
+                    if let Some(exchange) = &mut exchange {
+                        exchange.answered(response.status(), response.headers());
+                    }
+                    let terms = self.terms;
+                    return Ok(response
+                        .map(|incoming| Received::body(incoming, lease, load, terms, exchange)));
                 }
-                Err(Unanswered::Elsewhere(again, error)) => {
-                    last = Some(error);
-                    request = *again;
-                    elsewhere = true;
+                Err(error) => {
+                    let failed = lease.failed(error);
+                    self.unanswered(failed, &method, load)
                 }
-            }
-            head::unshape(
-                &mut request,
-                self.upstream.name(),
-                self.upstream.authority(),
-            )?;
+            };
+            drop(lease);
+            let (again, error, elsewhere) = match unanswered {
+                Unanswered::Final(error) => return Err(error),
+                Unanswered::Again(again, error) => (again, error, false),
+                Unanswered::Elsewhere(again, error) => (again, error, true),
+            };
+            self.request = Some(*again);
+            last = Some(error);
             // Another endpoint if there is one; else the same with another connection.
-            if elsewhere || snapshot.endpoints().len() > tried.len() + 1 {
-                tried.push(Arc::clone(endpoint));
+            if elsewhere || self.upstream.endpoints() > tried.len() + 1 {
+                tried.push(endpoint);
             }
         }
-        Err(last.unwrap_or_else(|| snapshot.no_endpoint()))
+        Err(last.unwrap_or_else(|| Error::new(ErrorKind::NoEndpoints, "no endpoint was tried")))
     }
 
-    async fn exchange(
-        &self,
-        mut request: Request<Body>,
-        mut lease: Lease,
-        mut load: InFlight,
-    ) -> Result<Response<Body>, Unanswered> {
-        head::shape(&mut request, lease.protocol());
-        let copy = replay::copy(&request, &lease);
-        let method = request.method().clone();
-        self.phase.set(Phase::ANSWER);
-        match lease.send(request).await {
-            Ok(response) => {
-                load.answered();
-                if response.status() == StatusCode::SWITCHING_PROTOCOLS {
-                    lease.upgraded();
-                }
-                let terms = (self.terms)();
-                Ok(response
-                    .map(|incoming| Body::received(Received::new(incoming, lease, load, terms))))
-            }
-            Err(SendError::NotSent(request, source)) => {
+    fn method(&self) -> Method {
+        let request = self.request.as_ref();
+        request.map_or(Method::GET, |request| request.method().clone())
+    }
+
+    /// Gives the request to a connection, and keeps a copy if a failure could permit to use it.
+    fn dispatch(
+        &mut self,
+        lease: &mut Lease,
+    ) -> Result<impl Future<Output = Result<Response<Incoming>, Failure>> + use<>, Error> {
+        let Some(mut request) = self.request.take() else {
+            unreachable!("each try that has failed has put the request back");
+        };
+        self.request = replay::copy(&request, lease);
+        let authority = self.upstream.authority();
+        head::shape(&mut request, &self.prepared, authority, lease.protocol())?;
+        Ok(lease.send(request))
+    }
+
+    fn unanswered(&mut self, failed: SendError, method: &Method, mut load: InFlight) -> Unanswered {
+        let copy = self.request.take();
+        let name = self.upstream.name();
+        match failed {
+            SendError::NotSent(request, source) => {
                 load.unsent();
                 let context = format!(
-                    "calling `{}`: the connection closed before the request was written",
-                    self.upstream.name()
+                    "calling `{name}`: the connection closed before the request was written"
                 );
                 let error = Error::with_source(ErrorKind::NotSent, context, source);
-                Err(Unanswered::Again(request, error))
+                Unanswered::Again(request, error)
             }
-            Err(SendError::Denied(request, source)) => {
+            SendError::Denied(request, source) => {
                 load.failed();
-                let context = format!("calling `{}`", self.upstream.name());
+                let context = format!("calling `{name}`");
                 let error = Error::with_source(ErrorKind::Denied, context, source);
-                Err(match request.or(copy.map(Box::new)) {
+                match request.or_else(|| copy.map(Box::new)) {
                     Some(again) => Unanswered::Elsewhere(again, error),
                     None => Unanswered::Final(error),
-                })
+                }
             }
-            Err(SendError::Sent(source)) => {
+            SendError::Sent(source) => {
                 load.failed();
                 let fate = Fate::of(&source);
                 let context = match fate {
@@ -218,38 +280,33 @@ impl<T: Fn() -> Terms> Call<'_, T> {
                     Fate::Lost => "the connection was lost before the response began",
                     Fate::Unknown => "no response came",
                 };
-                let context = format!("calling `{}`: {context}", self.upstream.name());
+                let context = format!("calling `{name}`: {context}");
                 let kind = match fate {
                     Fate::Refused => ErrorKind::NotSent,
                     Fate::Lost | Fate::Unknown => ErrorKind::Sent,
                 };
                 let error = Error::with_source(kind, context, source);
-                Err(match copy {
-                    Some(copy) if fate.permits(&method) => Unanswered::Again(Box::new(copy), error),
+                match copy {
+                    Some(copy) if fate.permits(method) => Unanswered::Again(Box::new(copy), error),
                     _ => Unanswered::Final(error),
-                })
+                }
             }
         }
     }
 
-    fn late(&self, late: Late, limit: Limit) -> Error {
+    fn late(&self, late: Late, granted: Duration, phase: &Phase) -> Error {
+        let name = self.upstream.name();
         if let Late::Reading(pause) = late {
-            let context = format!(
-                "calling `{}`: nothing of the request's body was taken for {pause:?}",
-                self.upstream.name()
-            );
+            let context =
+                format!("calling `{name}`: nothing of the request's body was taken for {pause:?}");
             return Error::new(ErrorKind::Timeout, context);
         }
-        let granted = limit.granted();
-        let what = match self.phase.get() {
+        let what = match phase.get() {
             Phase::RESOLVE => return self.upstream.unknown(granted),
             Phase::CONNECT => "no connection could be made",
             _ => "no response came",
         };
-        let context = format!(
-            "calling `{}`: {what} within {granted:?}",
-            self.upstream.name()
-        );
+        let context = format!("calling `{name}`: {what} within {granted:?}");
         Error::new(ErrorKind::Timeout, context)
     }
 }

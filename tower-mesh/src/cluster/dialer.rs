@@ -95,7 +95,7 @@ impl Open for Dialer {
     }
 
     fn generation(&self) -> u64 {
-        self.connector.identity().current().generation()
+        self.connector.identity().generation()
     }
 
     fn name(&self) -> &str {

@@ -58,11 +58,11 @@ impl Exchanges {
         })
     }
 
-    /// A request begins now.
-    pub(crate) fn begin(self: &Arc<Self>, is_grpc: bool) -> Exchange {
+    /// A request that began then.
+    pub(crate) fn begin(self: &Arc<Self>, is_grpc: bool, began: Instant) -> Exchange {
         Exchange {
             of: Arc::clone(self),
-            began: Instant::now(),
+            began,
             is_grpc,
             outcome: Outcome::Failed("canceled"),
         }
@@ -126,6 +126,11 @@ pub(crate) struct Exchange {
 }
 
 impl Exchange {
+    /// Whom it is with.
+    pub(crate) fn peer(&self) -> &str {
+        &self.of.peer
+    }
+
     /// The head of the response is here. A gRPC call that failed at once has its outcome in it.
     pub(crate) fn answered(&mut self, status: StatusCode, headers: &HeaderMap) {
         self.outcome = Outcome::Status(status.as_u16());

@@ -6,9 +6,10 @@ use std::sync::{
 };
 
 use consul_connect::RefusedByPeer;
+use futures_util::future::Either;
 use hyper::{
     body::Incoming,
-    client::conn::{http1, http2},
+    client::conn::{TrySendError, http1, http2},
 };
 use tokio::runtime::Handle;
 
@@ -136,35 +137,40 @@ impl Lease {
     }
 
     /// Sends the request and waits for the head of the response. The lease must be kept until the
-    /// end of its body.
-    pub(crate) async fn send(
+    /// end of its body; what it says when there is none is to be given to [`failed`](Self::failed).
+    pub(crate) fn send(
         &mut self,
         request: http::Request<Body>,
-    ) -> Result<http::Response<Incoming>, SendError> {
-        let answer = match self.sender.as_mut() {
-            Some(Sender::H1(sender)) => sender.try_send_request(request).await,
-            Some(Sender::H2(sender)) => sender.try_send_request(request).await,
+    ) -> impl Future<Output = Result<http::Response<Incoming>, Failure>> + use<> {
+        match self.sender.as_mut() {
+            Some(Sender::H1(sender)) => Either::Left(sender.try_send_request(request)),
+            Some(Sender::H2(sender)) => Either::Right(sender.try_send_request(request)),
             None => unreachable!("only drop takes the sender"),
-        };
-        answer.map_err(|mut error| {
-            let message = error.take_message();
-            let error = error.into_error();
-            // The request may learn of the end of its connection before the pool does. The reset
-            // of one stream says nothing about the others.
-            if !failure::is_stream_reset(&error) {
-                self.conn.retire();
-            }
-            if let Some(refused) = self.conn.refused() {
-                self.conn.retire();
-                return SendError::Denied(message.map(Box::new), refused.clone());
-            }
-            match message {
-                Some(request) => SendError::NotSent(Box::new(request), error),
-                None => SendError::Sent(error),
-            }
-        })
+        }
+    }
+
+    /// What hyper's failure means.
+    pub(crate) fn failed(&self, mut failure: Failure) -> SendError {
+        let message = failure.take_message();
+        let error = failure.into_error();
+        // The request may learn of the end of its connection before the pool does. The reset
+        // of one stream says nothing about the others.
+        if !failure::is_stream_reset(&error) {
+            self.conn.retire();
+        }
+        if let Some(refused) = self.conn.refused() {
+            self.conn.retire();
+            return SendError::Denied(message.map(Box::new), refused.clone());
+        }
+        match message {
+            Some(request) => SendError::NotSent(Box::new(request), error),
+            None => SendError::Sent(error),
+        }
     }
 }
+
+/// A request that was not answered, and perhaps the request itself.
+pub(crate) type Failure = TrySendError<http::Request<Body>>;
 
 impl Drop for Lease {
     fn drop(&mut self) {

@@ -17,7 +17,7 @@ use http::{HeaderName, Request, Response, request::Parts};
 use http_body::Body;
 use hyper::body::Incoming;
 use pin_project_lite::pin_project;
-use tokio::time::{Sleep, sleep};
+use tokio::time::{Instant, Sleep, sleep};
 use tower_service::Service;
 
 use crate::{
@@ -71,7 +71,7 @@ where
         let (mut head, body) = request.into_parts();
         purify(&mut head);
         let dialect = Dialect::of(&head.headers);
-        let exchange = self.exchanges.begin(dialect.is_grpc());
+        let exchange = self.exchanges.begin(dialect.is_grpc(), Instant::now());
         let caller = Caller::Peer(&self.peer);
         // Who cannot decide has not allowed. The other requests of the connection are not to blame.
         let decision = catch_unwind(AssertUnwindSafe(|| self.authorize.request(caller, &head)));
@@ -128,7 +128,10 @@ where
 /// Makes a head fit to be judged: the policy and the application see what this leaves, and both the
 /// same.
 fn purify(head: &mut Parts) {
-    head.headers.remove(XFCC);
+    // Looking at the few names there are is cheaper than hashing one that is hardly ever there.
+    if head.headers.keys().any(|name| *name == XFCC) {
+        head.headers.remove(XFCC);
+    }
 }
 
 pin_project! {

@@ -165,7 +165,7 @@ impl Context {
         Upstream {
             outbound: Outbound::new(&self.sink, Arc::clone(&name)),
             name,
-            authority,
+            authority: authority.into(),
             shared,
             _context: Arc::clone(self),
             _following: following,

@@ -41,7 +41,7 @@ async fn late(
         pending().await
     };
     let late = tokio::select! {
-        late = limit.passed(Some(upload), pause, &phase) => late,
+        late = limit.passed(upload, pause, &phase) => late,
         never = script => never,
     };
     (began.elapsed().as_secs(), late)
@@ -119,7 +119,7 @@ async fn no_limit_is_never_late() {
     for limit in [Limit::None, Limit::Head(Duration::MAX)] {
         let (_body, upload) = endless();
         let phase = Phase::new(Some(&upload));
-        let passed = limit.passed(Some(upload), limit.of_head(), &phase);
+        let passed = limit.passed(upload, limit.of_head(), &phase);
         let year = Duration::from_secs(365 * 24 * 3600);
         assert!(tokio::time::timeout(year, passed).await.is_err());
     }

@@ -1,21 +1,26 @@
 use super::*;
 
-fn prepared(request: http::request::Builder) -> (Want, Request<Body>) {
+fn prepared(request: http::request::Builder) -> (Prepared, Request<Body>) {
     let mut request = request.body(Body::empty()).expect("a request");
-    let want = prepare(&mut request, "api", &Authority::from_static("api")).expect("prepared");
-    (want, request)
+    let is_grpc = crate::grpc::content_type(request.headers()).is_some();
+    let prepared = prepare(&mut request, is_grpc, "api").expect("prepared");
+    (prepared, request)
+}
+
+fn shaped(request: &mut Request<Body>, prepared: &Prepared, protocol: Protocol) {
+    let own = OwnAuthority::from(Authority::from_static("api"));
+    shape(request, prepared, &own, protocol).expect("a request");
 }
 
 #[test]
 fn the_upstream_is_the_authority_where_the_request_has_none() {
-    let (want, mut request) = prepared(Request::get("/a?b=c"));
-    assert_eq!(
-        (want, request.uri().to_string().as_str()),
-        (Want::Any, "https://api/a?b=c")
-    );
-    shape(&mut request, Protocol::Http1);
+    let (known, mut request) = prepared(Request::get("/a?b=c"));
+    assert_eq!(known.want, Want::Any);
+    shaped(&mut request, &known, Protocol::Http1);
     assert_eq!(request.uri(), "/a?b=c");
     assert_eq!(request.headers()[HOST], "api");
+    shaped(&mut request, &known, Protocol::Http2);
+    assert_eq!(request.uri(), "https://api/a?b=c");
 }
 
 #[test]
@@ -24,20 +29,20 @@ fn an_authority_of_the_request_is_kept() {
         Request::get("http://shop.example:8080/a"),
         Request::get("/a").header(HOST, "shop.example:8080"),
     ] {
-        let (_, mut request) = prepared(request);
+        let (known, mut request) = prepared(request);
+        shaped(&mut request, &known, Protocol::Http2);
         assert_eq!(request.uri(), "https://shop.example:8080/a");
         assert!(!request.headers().contains_key(HOST));
-        shape(&mut request, Protocol::Http1);
+        shaped(&mut request, &known, Protocol::Http1);
         assert_eq!(request.headers()[HOST], "shop.example:8080");
     }
 }
 
 #[test]
 fn a_try_on_http1_can_be_followed_by_one_on_h2() {
-    let (_, mut request) = prepared(Request::get("http://shop.example/a"));
-    shape(&mut request, Protocol::Http1);
-    unshape(&mut request, "api", &Authority::from_static("api")).expect("a request");
-    shape(&mut request, Protocol::Http2);
+    let (known, mut request) = prepared(Request::get("http://shop.example/a"));
+    shaped(&mut request, &known, Protocol::Http1);
+    shaped(&mut request, &known, Protocol::Http2);
     assert_eq!(request.uri(), "https://shop.example/a");
     assert_eq!(request.version(), Version::HTTP_2);
     assert!(!request.headers().contains_key(HOST));
@@ -45,15 +50,15 @@ fn a_try_on_http1_can_be_followed_by_one_on_h2() {
 
 #[test]
 fn credentials_in_an_authority_do_not_reach_host() {
-    let (_, mut request) = prepared(Request::get("http://me:secret@shop/a"));
-    shape(&mut request, Protocol::Http1);
+    let (known, mut request) = prepared(Request::get("http://me:secret@shop/a"));
+    shaped(&mut request, &known, Protocol::Http1);
     assert_eq!(request.headers()[HOST], "shop");
 }
 
 #[test]
 fn an_empty_path_is_the_root() {
-    let (_, mut request) = prepared(Request::get("http://shop"));
-    shape(&mut request, Protocol::Http1);
+    let (known, mut request) = prepared(Request::get("http://shop"));
+    shaped(&mut request, &known, Protocol::Http1);
     assert_eq!(request.uri(), "/");
 }
 
@@ -76,13 +81,13 @@ fn what_is_for_one_connection_is_not_passed_on() {
 
 #[test]
 fn te_trailers_stays() {
-    let (want, request) = prepared(
+    let (known, request) = prepared(
         Request::post("/")
             .header("te", "trailers, deflate")
             .header("content-type", "application/grpc+proto"),
     );
     assert_eq!(request.headers()[TE], "trailers");
-    assert_eq!(want, Want::Http2);
+    assert_eq!(known.want, Want::Http2);
 }
 
 #[test]
@@ -94,20 +99,20 @@ fn nobody_can_forward_a_client_certificate() {
 
 #[test]
 fn an_upgrade_needs_http1_and_keeps_its_headers() {
-    let (want, request) = prepared(
+    let (known, request) = prepared(
         Request::get("/")
             .header("connection", "keep-alive, Upgrade")
             .header("upgrade", "websocket"),
     );
-    assert_eq!(want, Want::Http1);
+    assert_eq!(known.want, Want::Http1);
     assert_eq!(request.headers()[CONNECTION], "upgrade");
     assert_eq!(request.headers()[UPGRADE], "websocket");
 }
 
 #[test]
 fn a_request_that_names_h2_needs_it() {
-    let (want, _) = prepared(Request::get("/").version(Version::HTTP_2));
-    assert_eq!(want, Want::Http2);
+    let (known, _) = prepared(Request::get("/").version(Version::HTTP_2));
+    assert_eq!(known.want, Want::Http2);
 }
 
 #[test]
@@ -115,6 +120,6 @@ fn a_tunnel_is_refused() {
     let mut request = Request::connect("api:80")
         .body(Body::empty())
         .expect("a request");
-    let error = prepare(&mut request, "api", &Authority::from_static("api")).unwrap_err();
+    let error = prepare(&mut request, false, "api").unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Config);
 }

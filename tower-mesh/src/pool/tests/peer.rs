@@ -190,9 +190,8 @@ async fn handle(peer: Arc<Peer>, request: Request<Incoming>) -> Result<Reply, st
     Ok(Response::new(body))
 }
 
-type BoxStream = std::pin::Pin<
-    Box<dyn futures_core::Stream<Item = Result<Frame<Bytes>, std::io::Error>> + Send + Sync>,
->;
+type BoxStream =
+    Pin<Box<dyn futures_core::Stream<Item = Result<Frame<Bytes>, std::io::Error>> + Send + Sync>>;
 
 /// A peer and an endpoint whose pool connects to it.
 pub(super) struct World {
@@ -303,7 +302,6 @@ pub(super) async fn exchange(
     request: Request<Body>,
 ) -> Result<Answered, Error> {
     let terms = crate::body::Terms {
-        upstream: "peer".into(),
         idle: None,
         deadline: None,
         grpc: false,
@@ -319,21 +317,23 @@ pub(super) async fn exchange_under(
 ) -> Result<Answered, Error> {
     let mut load = endpoint.begin(tokio::time::Instant::now());
     let mut lease = endpoint.pool().checkout(want).await?;
-    match lease.send(request).await {
+    let failed = match lease.send(request).await {
         Ok(response) => {
             load.answered();
-            Ok(response.map(|incoming| {
-                Body::received(crate::body::Received::new(incoming, lease, load, terms))
-            }))
+            return Ok(response
+                .map(|incoming| crate::body::Received::body(incoming, lease, load, terms, None)));
         }
-        Err(SendError::Denied(_request, error)) => {
-            Err(Error::with_source(ErrorKind::Denied, "sending", error))
+        Err(failure) => lease.failed(failure),
+    };
+    Err(match failed {
+        SendError::Denied(_request, error) => {
+            Error::with_source(ErrorKind::Denied, "sending", error)
         }
-        Err(SendError::NotSent(_request, error)) => {
-            Err(Error::with_source(ErrorKind::NotSent, "sending", error))
+        SendError::NotSent(_request, error) => {
+            Error::with_source(ErrorKind::NotSent, "sending", error)
         }
-        Err(SendError::Sent(error)) => Err(Error::with_source(ErrorKind::Sent, "sending", error)),
-    }
+        SendError::Sent(error) => Error::with_source(ErrorKind::Sent, "sending", error),
+    })
 }
 
 /// Lets every other task run until nothing more happens at this moment of the paused clock.

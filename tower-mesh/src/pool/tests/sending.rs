@@ -163,7 +163,6 @@ async fn a_response_that_never_pauses_ends_at_its_deadline_too() {
         let world = World::new(Answer::H2);
         let deadline = tokio::time::Instant::now() + Duration::from_secs(3);
         let terms = crate::body::Terms {
-            upstream: "peer".into(),
             idle: None,
             deadline: Some(deadline),
             grpc,
