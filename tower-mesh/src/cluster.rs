@@ -34,6 +34,9 @@ use crate::{
 
 /// For how long instances that only their nodes speak against are used when there are no others.
 pub(crate) const NODE_GRACE: Duration = Duration::from_secs(60);
+/// For how long at most instances are used that were well when all of them vanished: a member registers again within two
+/// seconds of its agent's return.
+const VANISHED: Duration = Duration::from_secs(2);
 
 /// A target with its endpoints. The task that follows the resolver stops with the cluster.
 pub(crate) struct Cluster {
@@ -77,6 +80,7 @@ impl Cluster {
             endpoints: HashMap::new(),
             instances: Vec::new(),
             node_failing_since: None,
+            held_until: None,
         };
         let following = runtime.spawn(follower.follow(resolution));
         Self {
@@ -130,6 +134,8 @@ struct Follower {
     endpoints: HashMap<(String, Address), Arc<Endpoint>>,
     instances: Vec<Instance>,
     node_failing_since: Option<Instant>,
+    /// The resolver knows no instance any more, and `instances` are those it knew before.
+    held_until: Option<Instant>,
 }
 
 impl Follower {
@@ -145,7 +151,12 @@ impl Follower {
             };
             match item {
                 Some(Ok(instances)) => {
-                    self.instances = instances;
+                    if instances.is_empty() {
+                        self.hold();
+                    } else {
+                        self.held_until = None;
+                        self.instances = instances;
+                    }
                     self.renew_endpoints();
                     self.report(None);
                     grace_ends = self.publish();
@@ -164,6 +175,20 @@ impl Follower {
         }
     }
 
+    /// An agent that has lost its data takes its instances out of the catalog until they have registered again, often in the
+    /// moment its node is well again. So what was dialled a moment ago is dialled a moment longer, or to the end of the grace.
+    fn hold(&mut self) {
+        let now = Instant::now();
+        let (usable, failing_nodes) = snapshot::usable(&self.instances);
+        self.held_until.get_or_insert_with(|| {
+            match (self.node_failing_since, failing_nodes.is_empty()) {
+                _ if !usable.is_empty() => later(now, self.grace.min(VANISHED)),
+                (Some(since), false) => later(since, self.grace),
+                _ => now,
+            }
+        });
+    }
+
     fn renew_endpoints(&mut self) {
         let mut known = HashMap::with_capacity(self.instances.len());
         for instance in &self.instances {
@@ -180,6 +205,11 @@ impl Follower {
     /// Builds the snapshot whole and publishes it once; returns when time alone will change it.
     fn publish(&mut self) -> Option<Instant> {
         let now = Instant::now();
+        if self.held_until.is_some_and(|end| end <= now) {
+            self.held_until = None;
+            self.instances.clear();
+            self.renew_endpoints();
+        }
         let (usable, failing_nodes) = snapshot::usable(&self.instances);
         self.node_failing_since = match (usable.is_empty(), failing_nodes.is_empty()) {
             (true, false) => Some(self.node_failing_since.unwrap_or(now)),
@@ -188,8 +218,13 @@ impl Follower {
         let grace_ends = self
             .node_failing_since
             .map(|since| later(since, self.grace));
-        let in_grace = grace_ends.is_some_and(|end| now < end);
-        let used = if in_grace { failing_nodes } else { usable };
+        let ends = self.held_until.or(grace_ends);
+        let in_grace = ends.is_some_and(|end| now < end);
+        let used = if in_grace && usable.is_empty() {
+            failing_nodes
+        } else {
+            usable
+        };
         let used = used.into_iter().filter_map(|instance| {
             let endpoint = self
                 .endpoints
@@ -203,7 +238,12 @@ impl Follower {
             &self.instances,
             in_grace,
         );
-        if in_grace {
+        if in_grace && self.held_until.is_some() {
+            tracing::warn!(
+                upstream = %self.upstream,
+                "no instance is known any more; those that were are dialled a little longer"
+            );
+        } else if in_grace {
             tracing::warn!(
                 upstream = %self.upstream,
                 "checks of nodes took out every instance; they are still dialled for {:?}",
@@ -214,7 +254,7 @@ impl Follower {
             shared.snapshot.store(Some(Arc::new(snapshot)));
             shared.changes.send_modify(|changes| *changes += 1);
         }
-        grace_ends.filter(|_| in_grace)
+        ends.filter(|_| in_grace)
     }
 
     fn report(&self, problem: Option<BoxError>) {

@@ -90,10 +90,88 @@ async fn an_error_keeps_the_last_set_and_is_shown() {
         cluster.problem().expect("a problem").error.to_string(),
         "no leader"
     );
-    feed.send(Ok(vec![])).expect("a follower");
+    feed.send(Ok(vec![instance("b", Readiness::Ready)]))
+        .expect("a follower");
+    settle().await;
+    assert_eq!(used(&cluster), set(["b"]));
+    assert!(cluster.problem().is_none());
+}
+
+#[tokio::test(start_paused = true)]
+async fn when_all_vanish_those_that_were_used_are_dialled_a_moment_longer() {
+    let (cluster, feed) = cluster();
+    let leaving = Readiness::Out("critical (check `mesh`)".into());
+    feed.send(Ok(vec![
+        instance("a", Readiness::Ready),
+        instance("leaving", leaving.clone()),
+    ]))
+    .expect("sent");
+    settle().await;
+    for _ in 0..3 {
+        feed.send(Ok(vec![])).expect("sent");
+        tokio::time::sleep(VANISHED / 4).await;
+        assert_eq!(used(&cluster), set(["a"]));
+        let snapshot = cluster.snapshot();
+        assert!(snapshot.as_ref().expect("a snapshot").in_grace());
+    }
+    tokio::time::sleep(VANISHED / 4).await;
     settle().await;
     assert_eq!(used(&cluster), set([]));
-    assert!(cluster.problem().is_none());
+    let error = cluster.snapshot().as_ref().map(|one| one.no_endpoint());
+    assert_eq!(
+        error.expect("a snapshot").to_string(),
+        "no endpoint of `api`: no instance of api in dc1 is known"
+    );
+    feed.send(Ok(vec![instance("a", leaving)])).expect("sent");
+    settle().await;
+    feed.send(Ok(vec![])).expect("sent");
+    settle().await;
+    assert_eq!(used(&cluster), set([]), "it had been out of use");
+    let snapshot = cluster.snapshot();
+    assert_eq!(snapshot.as_ref().expect("a snapshot").known(), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn instances_that_register_again_end_the_moment() {
+    let (cluster, feed) = cluster();
+    let ready = || Ok(vec![instance("a", Readiness::Ready)]);
+    for _ in 0..5 {
+        feed.send(ready()).expect("sent");
+        settle().await;
+        feed.send(Ok(vec![])).expect("sent");
+        tokio::time::sleep(VANISHED / 2).await;
+        assert_eq!(used(&cluster), set(["a"]));
+        feed.send(ready()).expect("sent");
+        tokio::time::sleep(VANISHED).await;
+        assert_eq!(used(&cluster), set(["a"]));
+        let snapshot = cluster.snapshot();
+        assert!(!snapshot.as_ref().expect("a snapshot").in_grace());
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_agent_that_comes_back_empty_within_the_grace_does_not_end_it() {
+    let (cluster, feed) = cluster();
+    let failing = Readiness::NodeFailing("critical (check `serfHealth`)".into());
+    feed.send(Ok(vec![instance("a", failing)])).expect("sent");
+    tokio::time::sleep(NODE_GRACE / 2).await;
+    feed.send(Ok(vec![])).expect("sent");
+    tokio::time::sleep(NODE_GRACE / 4).await;
+    assert_eq!(used(&cluster), set(["a"]));
+    tokio::time::sleep(NODE_GRACE / 4).await;
+    settle().await;
+    assert_eq!(used(&cluster), set([]));
+}
+
+#[tokio::test(start_paused = true)]
+async fn without_a_grace_nothing_is_held() {
+    let (cluster, feed) = cluster_with(Duration::ZERO);
+    feed.send(Ok(vec![instance("a", Readiness::Ready)]))
+        .expect("sent");
+    settle().await;
+    feed.send(Ok(vec![])).expect("sent");
+    settle().await;
+    assert_eq!(used(&cluster), set([]));
 }
 
 #[tokio::test(start_paused = true)]

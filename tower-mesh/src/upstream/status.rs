@@ -21,7 +21,7 @@ pub struct UpstreamStatus {
     /// Those that are not ready, and why.
     pub out: Vec<(String, String)>,
     /// Whether instances are used although the checks of their nodes fail, because that took out
-    /// every one.
+    /// every one, or although Consul has just lost the last of them.
     pub in_grace: bool,
     /// How long ago what is known was last known to be so: zero while Consul answers, because a
     /// change would be told at once. `None` before its first answer.
