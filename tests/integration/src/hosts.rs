@@ -13,13 +13,14 @@ use mesh_lab::{
 use tokio::{
     net::{TcpListener, TcpStream},
     task::JoinHandle,
-    time::{Instant, sleep},
+    time::{Instant, sleep, timeout},
 };
 use tower_mesh::{Error, Mesh, MeshBuilder};
 use tracing::{Level, subscriber::DefaultGuard};
 
 use crate::{
     peers::becomes,
+    real::DEADLINE,
     real_mesh::{Source, member},
     traffic::{Traffic, answering},
 };
@@ -193,6 +194,33 @@ pub async fn outage(agent: &Agent, away: Duration, wiped: bool) -> (Instant, Ins
     let (restarted, answers) = tokio::join!(agent.restart(), answers(agent.http_addr()));
     restarted.expect("it comes back");
     (answers, Instant::now())
+}
+
+/// Waits until something is no longer so, and then until it is again.
+///
+/// # Panics
+/// After minutes.
+pub async fn is_again(what: &str, mut is: impl AsyncFnMut() -> bool) -> Instant {
+    let all = async {
+        for before in [true, false] {
+            while is().await == before {
+                sleep(Duration::from_millis(5)).await;
+            }
+        }
+    };
+    let long = DEADLINE * 2;
+    let seen = timeout(long, all).await;
+    seen.unwrap_or_else(|_| panic!("{what}: not within {long:?}"));
+    Instant::now()
+}
+
+/// How many instances pass, as Consul says.
+///
+/// # Errors
+/// Why it does not say.
+pub async fn passing(consul: &consul_api::Client, service: &str) -> Result<usize, String> {
+    let found = consul.health().connect(service).passing().await;
+    Ok(found.map_err(|error| error.to_string())?.value.len())
 }
 
 async fn answers(address: SocketAddr) -> Instant {

@@ -91,8 +91,6 @@ async fn an_expired_leaf_ends_handshakes_and_connections_and_a_new_one_brings_th
     assert!(!caller.status().is_ready(), "{}", caller.status());
 
     dev.up().await.unwrap();
-    // A real agent notices that a leaf has expired; this one renews only when it had meant to.
-    dev.reissue_leafs();
     becomes("it recovers with the new leaf", async || {
         traffic.http2().await?;
         traffic.http1().await?;
