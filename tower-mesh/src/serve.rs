@@ -27,6 +27,7 @@
 
 mod builder;
 mod connection;
+mod dormant;
 mod flood;
 mod limits;
 mod protocol;

@@ -1,6 +1,6 @@
-use std::{fmt, sync::Arc, time::Duration};
+use std::{fmt, pin::pin, sync::Arc, time::Duration};
 
-use tokio::{sync::watch, time::Instant};
+use tokio::time::Instant;
 
 use super::{
     Live,
@@ -13,7 +13,6 @@ use crate::Reason;
 /// It only watches: the connection is held to the rules as long as its stream exists, whatever becomes of the guard.
 pub struct ConnectionGuard {
     live: Arc<Live>,
-    phase: watch::Receiver<Phase>,
     told_to_drain: bool,
 }
 
@@ -38,7 +37,6 @@ pub enum Closing {
 impl ConnectionGuard {
     pub(crate) fn new(live: Arc<Live>) -> Self {
         Self {
-            phase: live.watch_phase(),
             live,
             told_to_drain: false,
         }
@@ -51,25 +49,20 @@ impl ConnectionGuard {
     /// Safe: a result is lost only if the future is dropped after it was ready.
     pub async fn closing(&mut self) -> Closing {
         loop {
-            match &*self.phase.borrow_and_update() {
+            let mut moved = pin!(self.live.moved());
+            // Before the look, so that nothing is missed between the two.
+            moved.as_mut().enable();
+            match self.live.phase() {
                 Phase::Open => {}
                 Phase::Draining { .. } if self.told_to_drain => {}
                 Phase::Draining { reason, cut_at } => {
                     self.told_to_drain = true;
                     let within = cut_at.saturating_duration_since(Instant::now());
-                    return Closing::Drain {
-                        reason: reason.clone(),
-                        within,
-                    };
+                    return Closing::Drain { reason, within };
                 }
-                Phase::Cut { reason } => {
-                    return Closing::Cut {
-                        reason: reason.clone(),
-                    };
-                }
+                Phase::Cut { reason } => return Closing::Cut { reason },
             }
-            // The sender lives in `self.live`, so the channel cannot close.
-            let _ = self.phase.changed().await;
+            moved.await;
         }
     }
 
@@ -79,16 +72,18 @@ impl ConnectionGuard {
     /// Safe.
     pub async fn cut(&mut self) -> Reason {
         loop {
-            if let Phase::Cut { reason } = &*self.phase.borrow_and_update() {
-                return reason.clone();
+            let mut moved = pin!(self.live.moved());
+            moved.as_mut().enable();
+            if let Phase::Cut { reason } = self.live.phase() {
+                return reason;
             }
-            let _ = self.phase.changed().await;
+            moved.await;
         }
     }
 
     /// Whether the connection must close, now.
     pub fn is_closing(&self) -> bool {
-        !matches!(*self.phase.borrow(), Phase::Open)
+        !self.live.is_open()
     }
 
     /// The generation of our identity the connection was made under.
@@ -101,7 +96,7 @@ impl ConnectionGuard {
 impl fmt::Debug for ConnectionGuard {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("ConnectionGuard")
-            .field("phase", &*self.phase.borrow())
+            .field("phase", &self.live.phase())
             .finish_non_exhaustive()
     }
 }

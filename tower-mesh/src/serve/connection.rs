@@ -9,8 +9,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use futures_core::Stream as _;
-use futures_util::stream::{BoxStream, SelectAll};
+use futures_core::stream::BoxStream;
 use http::{Request, Response};
 use http_body::Body;
 use hyper::{
@@ -25,6 +24,7 @@ use tokio::{
 use tower_service::Service;
 
 use super::{
+    dormant::Dormant,
     flood::Metered,
     limits::Limits,
     protocol::{Prefixed, Protocol},
@@ -42,19 +42,18 @@ pub(crate) enum Order {
     Cut,
 }
 
-/// Those who may give a connection orders, and what they have ordered so far.
+/// Where a connection's orders come from, and what was ordered so far.
 pub(crate) struct Control {
-    // Each stream has a waker of its own in here and is polled only when it has something to say:
-    // a connection is polled for every frame and must not queue at a shared lock each time.
-    orders: SelectAll<BoxStream<'static, Order>>,
+    // A connection is polled for every frame and must not queue at a shared lock each time.
+    orders: Dormant<Order>,
     draining: bool,
     deadline: Option<Pin<Box<Sleep>>>,
 }
 
 impl Control {
-    pub(crate) fn new(orders: impl IntoIterator<Item = BoxStream<'static, Order>>) -> Self {
+    pub(crate) fn new(orders: BoxStream<'static, Order>) -> Self {
         Self {
-            orders: orders.into_iter().collect(),
+            orders: Dormant::new(orders),
             draining: false,
             deadline: None,
         }
@@ -62,7 +61,7 @@ impl Control {
 
     /// Ready when the connection is to be cut. Until then `draining` says whether to drain.
     fn poll_cut(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        while let Poll::Ready(Some(order)) = Pin::new(&mut self.orders).poll_next(cx) {
+        while let Poll::Ready(order) = self.orders.poll_next(cx) {
             match order {
                 Order::Cut => return Poll::Ready(()),
                 Order::Drain { within } => {
@@ -115,9 +114,11 @@ where
     B: Body<Data = Bytes> + Send + 'static,
     B::Error: Into<BoxError>,
 {
-    let (io, tether) = tether(io);
+    let (mut io, tether) = tether(io);
     let settling = Box::pin(async move {
-        let (protocol, io) = Protocol::settle(negotiated, io, limits.head_timeout).await?;
+        let settle = Protocol::settle(negotiated, &mut io, limits.head_timeout);
+        let (protocol, prefix) = settle.await?;
+        let io = Prefixed::new(prefix, io);
         Ok(spoken(protocol, io, requests, &limits))
     });
     run(settling, tether, control)
@@ -126,7 +127,7 @@ where
 type Settling = Pin<Box<dyn Future<Output = io::Result<Spoken>> + Send>>;
 type Spoken = Pin<Box<dyn Drain + Send>>;
 
-async fn run(settling: Settling, mut tether: Tether, mut control: Control) {
+async fn run(settling: Settling, tether: Tether, mut control: Control) {
     let ended = match settled(&mut control, settling).await {
         Some(Ok(conn)) => drive(conn, &mut control).await,
         Some(Err(error)) => return tracing::debug!(%error, "no HTTP was spoken"),
@@ -140,7 +141,7 @@ async fn run(settling: Settling, mut tether: Tether, mut control: Control) {
             tracing::debug!(error = &error as &dyn std::error::Error, "connection broke");
         }
     }
-    upgraded(&mut tether, &mut control).await;
+    upgraded(&tether, &mut control).await;
 }
 
 /// hyper's connection, of the protocol that is spoken.
@@ -199,7 +200,7 @@ async fn settled(control: &mut Control, mut settling: Settling) -> Option<io::Re
 
 /// Waits for the end of a stream that left hyper's hands. Nobody can ask it to finish, so an order
 /// to drain only starts its clock.
-async fn upgraded(tether: &mut Tether, control: &mut Control) {
+async fn upgraded(tether: &Tether, control: &mut Control) {
     let gone = std::future::poll_fn(|cx| tether.poll_gone(cx));
     // In either case the tether is dropped next, which cuts what is not gone.
     let _gone_or_cut = until_cut(control, gone).await;
@@ -293,7 +294,7 @@ mod tests {
         let exchanges = Inbound::new(Sink::of("api")).caller(&web());
         let allow = Arc::new(dangerously_allow_all());
         let requests = Requests::new(hello(), allow, web(), exchanges);
-        let control = Control::new([]);
+        let control = Control::new(Box::pin(futures_util::stream::pending()));
         let size =
             size_of_output(|io: MeshStream| serve(io, None, requests, Arc::default(), control));
         assert!(size <= 512, "{size} bytes");

@@ -24,7 +24,7 @@ pub(crate) enum Protocol {
 }
 
 impl Protocol {
-    /// Settles the protocol; what was read for it is handed on in the returned stream.
+    /// Settles the protocol. What was read for it is returned too, and belongs in front of the rest.
     ///
     /// With `negotiated` h2 the preface is awaited too: a client must send it at once, and hyper
     /// has no deadline of its own for it. HTTP/1.1 needs no byte: its header timeout runs anyway.
@@ -36,20 +36,20 @@ impl Protocol {
     /// is spoken.
     pub(crate) async fn settle<I>(
         negotiated: Option<Self>,
-        mut io: I,
+        io: &mut I,
         patience: Duration,
-    ) -> io::Result<(Self, Prefixed<I>)>
+    ) -> io::Result<(Self, Bytes)>
     where
         I: AsyncRead + Unpin,
     {
         if negotiated == Some(Self::Http1) {
-            return Ok((Self::Http1, Prefixed::new(Bytes::new(), io)));
+            return Ok((Self::Http1, Bytes::new()));
         }
         let mut prefix = BytesMut::with_capacity(PREFACE.len());
         let sniff = async {
             while prefix.len() < PREFACE.len() {
                 // The buffer has room for the preface and no more: nothing is read past it.
-                let mut room = (&mut io).take((PREFACE.len() - prefix.len()) as u64);
+                let mut room = (&mut *io).take((PREFACE.len() - prefix.len()) as u64);
                 if room.read_buf(&mut prefix).await? == 0 {
                     return Err(io::Error::from(io::ErrorKind::UnexpectedEof));
                 }
@@ -69,7 +69,7 @@ impl Protocol {
                 "h2 was negotiated and something else is spoken",
             ));
         }
-        Ok((spoken, Prefixed::new(prefix.freeze(), io)))
+        Ok((spoken, prefix.freeze()))
     }
 }
 
@@ -83,7 +83,7 @@ pub(crate) struct Prefixed<I> {
 }
 
 impl<I> Prefixed<I> {
-    fn new(prefix: Bytes, io: I) -> Self {
+    pub(crate) fn new(prefix: Bytes, io: I) -> Self {
         Self {
             prefix,
             failed: None,
@@ -164,7 +164,7 @@ mod tests {
         negotiated: Option<Protocol>,
         pieces: &[&[u8]],
     ) -> io::Result<(Protocol, Vec<u8>)> {
-        let (mut near, far) = tokio::io::duplex(256);
+        let (mut near, mut far) = tokio::io::duplex(256);
         let write = async {
             for piece in pieces {
                 near.write_all(piece).await.expect("room");
@@ -172,8 +172,9 @@ mod tests {
             }
             drop(near);
         };
-        let (settled, ()) = tokio::join!(Protocol::settle(negotiated, far, PATIENCE), write);
-        let (protocol, mut io) = settled?;
+        let (settled, ()) = tokio::join!(Protocol::settle(negotiated, &mut far, PATIENCE), write);
+        let (protocol, prefix) = settled?;
+        let mut io = Prefixed::new(prefix, far);
         let mut all = Vec::new();
         io.read_to_end(&mut all).await?;
         Ok((protocol, all))
@@ -209,10 +210,10 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn hands_on_what_was_read_together_with_what_follows() {
         let request = b"GET / HTTP/1.1\r\nhost: api\r\n\r\n";
-        let (mut near, far) = tokio::io::duplex(256);
+        let (mut near, mut far) = tokio::io::duplex(256);
         near.write_all(request).await.expect("room");
-        let settled = Protocol::settle(None, far, PATIENCE).await;
-        let (_, mut io) = settled.expect("settled");
+        let settled = Protocol::settle(None, &mut far, PATIENCE).await;
+        let mut io = Prefixed::new(settled.expect("settled").1, far);
         let mut room = [0; 256];
         let read = io.read(&mut room).await.expect("a head");
         assert_eq!(room[..read], request[..]);
@@ -221,10 +222,10 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn hands_on_what_was_read_before_the_stream_failed() {
         let (mut near, far) = tokio::io::duplex(256);
-        let (far, tether) = tether(far);
+        let (mut far, tether) = tether(far);
         near.write_all(b"GET /").await.expect("room");
-        let settled = Protocol::settle(None, far, PATIENCE).await;
-        let (_, mut io) = settled.expect("settled");
+        let settled = Protocol::settle(None, &mut far, PATIENCE).await;
+        let mut io = Prefixed::new(settled.expect("settled").1, far);
         tether.cut();
         let mut room = [0; 256];
         let read = io.read(&mut room).await.expect("what was there");
@@ -235,8 +236,8 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn believes_alpn_for_http1_without_waiting_for_a_byte() {
-        let (_near, far) = tokio::io::duplex(64);
-        let (protocol, _) = Protocol::settle(Some(Protocol::Http1), far, PATIENCE)
+        let (_near, mut far) = tokio::io::duplex(64);
+        let (protocol, _) = Protocol::settle(Some(Protocol::Http1), &mut far, PATIENCE)
             .await
             .expect("settled");
         assert_eq!(protocol, Protocol::Http1);
@@ -245,8 +246,8 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn gives_up_on_a_client_that_says_nothing() {
         for negotiated in [None, Some(Protocol::H2)] {
-            let (_near, far) = tokio::io::duplex(64);
-            let error = Protocol::settle(negotiated, far, PATIENCE)
+            let (_near, mut far) = tokio::io::duplex(64);
+            let error = Protocol::settle(negotiated, &mut far, PATIENCE)
                 .await
                 .expect_err("silence");
             assert_eq!(error.kind(), io::ErrorKind::TimedOut);

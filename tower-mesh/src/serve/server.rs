@@ -136,8 +136,13 @@ impl Server {
         let open = Arc::new(self.inbound.accepted());
         let exchanges = self.inbound.caller(&accepted.peer);
         let requests = Requests::new(app, Arc::clone(&self.authorize), accepted.peer, exchanges);
-        let watched = watched(accepted.guard, Arc::clone(&open));
-        let control = Control::new([watched, stage::orders(stages)]);
+        let orders = Orders {
+            guard: accepted.guard,
+            open: Arc::clone(&open),
+            stages,
+            seen: Stage::Serving,
+        };
+        let control = Control::new(orders.stream());
         let negotiated = match accepted.alpn {
             Some(Alpn::H2) => Some(Protocol::H2),
             Some(Alpn::Http11) => Some(Protocol::Http1),
@@ -161,28 +166,39 @@ impl fmt::Debug for Server {
     }
 }
 
-/// What the live set asks of a connection. It says why in the log itself.
-fn watched(guard: ConnectionGuard, open: Arc<Open>) -> BoxStream<'static, Order> {
-    stream::unfold(Some((guard, open)), |held| async {
-        let (mut guard, open) = held?;
-        match guard.closing().await {
-            Closing::Drain { reason, within } => {
-                open.drained(&reason);
-                let order = Order::Drain {
-                    within: Some(within),
-                };
-                Some((order, Some((guard, open))))
-            }
-            Closing::Cut { reason } => {
-                open.cut(&reason);
-                Some((Order::Cut, None))
-            }
-            // A later kind that this crate does not know cannot be a permission to stay.
-            unknown => {
-                tracing::error!(?unknown, "cutting a connection");
-                Some((Order::Cut, None))
+/// What a connection is asked, one after the other. The live set says why in the log itself.
+struct Orders {
+    guard: ConnectionGuard,
+    open: Arc<Open>,
+    stages: watch::Receiver<Stage>,
+    seen: Stage,
+}
+
+impl Orders {
+    fn stream(self) -> BoxStream<'static, Order> {
+        stream::unfold(Some(self), |orders| async { orders?.next().await }).boxed()
+    }
+
+    /// The next, and where those after it come from, if there can be any.
+    async fn next(mut self) -> Option<(Order, Option<Self>)> {
+        tokio::select! {
+            closing = self.guard.closing() => match closing {
+                Closing::Drain { reason, within } => {
+                    self.open.drained(&reason);
+                    let within = Some(within);
+                    return Some((Order::Drain { within }, Some(self)));
+                }
+                Closing::Cut { reason } => self.open.cut(&reason),
+                // A later kind that this crate does not know cannot be a permission to stay.
+                unknown => tracing::error!(?unknown, "cutting a connection"),
+            },
+            () = stage::passed(self.seen, &mut self.stages) => {
+                self.seen = *self.stages.borrow_and_update();
+                if self.seen < Stage::Cut {
+                    return Some((Order::Drain { within: None }, Some(self)));
+                }
             }
         }
-    })
-    .boxed()
+        Some((Order::Cut, None))
+    }
 }

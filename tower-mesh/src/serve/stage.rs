@@ -1,12 +1,6 @@
 use std::{fmt, sync::Arc};
 
-use futures_util::{
-    StreamExt as _,
-    stream::{self, BoxStream},
-};
 use tokio::sync::watch;
-
-use super::connection::Order;
 
 /// How far a server is on its way out. It only ever goes forward.
 #[derive(Clone, Copy, Debug, Default, Eq, Ord, PartialEq, PartialOrd)]
@@ -62,22 +56,17 @@ impl fmt::Debug for ServerHandle {
 
 /// Waits until a server is at least at `stage`.
 pub(crate) async fn reached(stage: Stage, stages: &mut watch::Receiver<Stage>) {
-    // Closed means that nobody can end the server any more, not that somebody did.
-    if stages.wait_for(|current| *current >= stage).await.is_err() {
-        std::future::pending::<()>().await;
-    }
+    until(|current| current >= stage, stages).await;
 }
 
-/// What the stages of a server mean to one connection.
-pub(super) fn orders(stages: watch::Receiver<Stage>) -> BoxStream<'static, Order> {
-    stream::unfold((stages, Stage::Serving), |(mut stages, seen)| async move {
-        let stage = *stages.wait_for(|stage| *stage > seen).await.ok()?;
-        let order = match stage {
-            Stage::Serving => return None,
-            Stage::Draining => Order::Drain { within: None },
-            Stage::Cut => Order::Cut,
-        };
-        Some((order, (stages, stage)))
-    })
-    .boxed()
+/// Waits until a server is past `stage`.
+pub(super) async fn passed(stage: Stage, stages: &mut watch::Receiver<Stage>) {
+    until(|current| current > stage, stages).await;
+}
+
+async fn until(there: impl Fn(Stage) -> bool, stages: &mut watch::Receiver<Stage>) {
+    // Closed means that nobody can end the server any more, not that somebody did.
+    if stages.wait_for(|current| there(*current)).await.is_err() {
+        std::future::pending::<()>().await;
+    }
 }

@@ -99,7 +99,7 @@ where
     });
     let task = tokio::spawn(async move {
         let requests = Requests::new(app, Arc::new(authorize), web(), exchanges());
-        let control = Control::new([inbox.boxed()]);
+        let control = Control::new(inbox.boxed());
         connection::serve(far, negotiated, requests, Arc::new(limits), control).await;
     });
     (near, Served { orders, task })

@@ -14,45 +14,39 @@ use std::{
 };
 
 use futures_util::task::AtomicWaker;
-use tokio::{
-    io::{AsyncRead, AsyncWrite, ReadBuf},
-    sync::oneshot,
-};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 /// The far end: the stream itself.
 #[derive(Debug)]
 pub(crate) struct Tethered<I> {
     io: I,
-    switch: Arc<Switch>,
-    _gone: oneshot::Sender<()>,
+    /// After the stream, because fields are dropped in this order: what is gone is closed.
+    far: Far,
 }
+
+#[derive(Debug)]
+struct Far(Arc<Switch>);
 
 /// The near end. Dropping it cuts the stream: nobody would hold it to its orders any more.
 #[derive(Debug)]
 pub(crate) struct Tether {
     switch: Arc<Switch>,
-    gone: oneshot::Receiver<()>,
 }
 
-/// Two wakers, because the halves of an upgraded stream may live in different tasks.
+/// Two wakers at the far end, because the halves of an upgraded stream may live in different tasks.
 #[derive(Debug, Default)]
 struct Switch {
     cut: AtomicBool,
     reader: AtomicWaker,
     writer: AtomicWaker,
+    gone: AtomicBool,
+    near: AtomicWaker,
 }
 
 pub(crate) fn tether<I>(io: I) -> (Tethered<I>, Tether) {
     let switch = Arc::new(Switch::default());
-    let (_gone, gone) = oneshot::channel();
-    (
-        Tethered {
-            io,
-            switch: Arc::clone(&switch),
-            _gone,
-        },
-        Tether { switch, gone },
-    )
+    let far = Far(Arc::clone(&switch));
+    (Tethered { io, far }, Tether { switch })
 }
 
 impl Tether {
@@ -64,8 +58,20 @@ impl Tether {
     }
 
     /// Ready when the stream was dropped.
-    pub(crate) fn poll_gone(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        Pin::new(&mut self.gone).poll(cx).map(drop)
+    pub(crate) fn poll_gone(&self, cx: &Context<'_>) -> Poll<()> {
+        self.switch.near.register(cx.waker());
+        if self.switch.gone.load(Ordering::Acquire) {
+            Poll::Ready(())
+        } else {
+            Poll::Pending
+        }
+    }
+}
+
+impl Drop for Far {
+    fn drop(&mut self) {
+        self.0.gone.store(true, Ordering::Release);
+        self.0.near.wake();
     }
 }
 
@@ -110,8 +116,9 @@ impl<I: AsyncRead + Unpin> AsyncRead for Tethered<I> {
     ) -> Poll<io::Result<()>> {
         let this = self.get_mut();
         let io = Pin::new(&mut this.io);
-        this.switch
-            .guard(&this.switch.reader, cx, |cx| io.poll_read(cx, buf))
+        this.far
+            .0
+            .guard(&this.far.0.reader, cx, |cx| io.poll_read(cx, buf))
     }
 }
 
@@ -123,8 +130,9 @@ impl<I: AsyncWrite + Unpin> AsyncWrite for Tethered<I> {
     ) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
         let io = Pin::new(&mut this.io);
-        this.switch
-            .guard(&this.switch.writer, cx, |cx| io.poll_write(cx, buf))
+        this.far
+            .0
+            .guard(&this.far.0.writer, cx, |cx| io.poll_write(cx, buf))
     }
 
     fn poll_write_vectored(
@@ -134,7 +142,7 @@ impl<I: AsyncWrite + Unpin> AsyncWrite for Tethered<I> {
     ) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
         let io = Pin::new(&mut this.io);
-        this.switch.guard(&this.switch.writer, cx, |cx| {
+        this.far.0.guard(&this.far.0.writer, cx, |cx| {
             io.poll_write_vectored(cx, bufs)
         })
     }
@@ -146,15 +154,17 @@ impl<I: AsyncWrite + Unpin> AsyncWrite for Tethered<I> {
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
         let io = Pin::new(&mut this.io);
-        this.switch
-            .guard(&this.switch.writer, cx, |cx| io.poll_flush(cx))
+        this.far
+            .0
+            .guard(&this.far.0.writer, cx, |cx| io.poll_flush(cx))
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
         let io = Pin::new(&mut this.io);
-        this.switch
-            .guard(&this.switch.writer, cx, |cx| io.poll_shutdown(cx))
+        this.far
+            .0
+            .guard(&this.far.0.writer, cx, |cx| io.poll_shutdown(cx))
     }
 }
 
@@ -199,15 +209,15 @@ mod tests {
     #[tokio::test]
     async fn the_near_end_learns_when_the_stream_is_dropped() {
         let (_near, far) = duplex(8);
-        let (far, mut tether) = tether(far);
-        let mut gone = poll_once(&mut tether);
+        let (far, tether) = tether(far);
+        let mut gone = poll_once(&tether);
         assert!(gone.is_pending());
         drop(far);
-        gone = poll_once(&mut tether);
+        gone = poll_once(&tether);
         assert!(gone.is_ready());
     }
 
-    fn poll_once(tether: &mut Tether) -> Poll<()> {
-        tether.poll_gone(&mut Context::from_waker(std::task::Waker::noop()))
+    fn poll_once(tether: &Tether) -> Poll<()> {
+        tether.poll_gone(&Context::from_waker(std::task::Waker::noop()))
     }
 }

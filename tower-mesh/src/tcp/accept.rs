@@ -126,7 +126,7 @@ impl Acceptor {
 }
 
 /// Waits for the end of a stream, and cuts it when the server is.
-async fn held(mut near: Tether, mut stages: tokio::sync::watch::Receiver<Stage>) {
+async fn held(near: Tether, mut stages: tokio::sync::watch::Receiver<Stage>) {
     // Dropping the near end is what cuts.
     tokio::select! {
         () = poll_fn(|cx| near.poll_gone(cx)) => {}
