@@ -8,7 +8,7 @@ const STEPS: usize = 128;
 /// Latencies from nanoseconds to centuries; each is known to within one percent.
 #[derive(Clone, Default)]
 pub struct Histogram {
-    /// Grows up to the longest that was seen.
+    /// None before the first is counted, then all: what is measured beside it would grow with a longest one, long after.
     buckets: Vec<u64>,
     count: u64,
     max: Duration,
@@ -18,9 +18,7 @@ impl Histogram {
     /// Counts one.
     pub fn record(&mut self, latency: Duration) {
         let bucket = bucket(u64::try_from(latency.as_nanos()).unwrap_or(u64::MAX));
-        if self.buckets.len() <= bucket {
-            self.buckets.resize(bucket + 1, 0);
-        }
+        self.make_room();
         self.buckets[bucket] += 1;
         self.count += 1;
         self.max = self.max.max(latency);
@@ -28,14 +26,18 @@ impl Histogram {
 
     /// Counts what another one has counted.
     pub fn add(&mut self, other: &Self) {
-        if self.buckets.len() < other.buckets.len() {
-            self.buckets.resize(other.buckets.len(), 0);
-        }
+        self.make_room();
         for (mine, theirs) in self.buckets.iter_mut().zip(&other.buckets) {
             *mine += theirs;
         }
         self.count += other.count;
         self.max = self.max.max(other.max);
+    }
+
+    fn make_room(&mut self) {
+        if self.buckets.is_empty() {
+            self.buckets = vec![0; bucket(u64::MAX) + 1];
+        }
     }
 
     /// How many it has counted.
