@@ -36,6 +36,7 @@ mod server;
 pub(crate) mod shutdown;
 pub(crate) mod stage;
 pub(crate) mod tether;
+mod timer;
 
 pub use builder::ServerBuilder;
 pub use limits::Limits;

@@ -3,6 +3,7 @@ use std::time::Duration;
 use hyper::server::conn::{http1, http2};
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 
+use super::timer::KeptTimer;
 use crate::time::FOREVER;
 
 /// What one HTTP connection may cost this server.
@@ -54,7 +55,7 @@ impl Limits {
     pub(super) fn http1(&self) -> http1::Builder {
         let mut builder = http1::Builder::new();
         // Without a timer the timeout is silently off.
-        builder.timer(TokioTimer::new());
+        builder.timer(KeptTimer::default());
         builder.header_read_timeout(self.head_timeout.min(FOREVER));
         builder.max_header_size(self.max_head_size as usize);
         builder
