@@ -32,8 +32,9 @@ use crate::{
     time::later,
 };
 
-/// For how long instances that only their nodes speak against are used when there are no others.
-pub(crate) const NODE_GRACE: Duration = Duration::from_secs(60);
+/// For how long instances that only their nodes speak against are used when there are no others: an agent may be away for a
+/// minute, then it has to start, and to be taken for alive again.
+pub(crate) const NODE_GRACE: Duration = Duration::from_secs(90);
 /// For how long at most instances are used that were well when all of them vanished: a member registers again within two
 /// seconds of its agent's return.
 const VANISHED: Duration = Duration::from_secs(2);

@@ -221,7 +221,7 @@ async fn nodes_that_fail_all_at_once_are_dialled_for_a_grace() {
     feed.send(Ok(all())).expect("sent");
     settle().await;
     assert_eq!(used(&cluster), set(["a", "b"]));
-    tokio::time::sleep(Duration::from_secs(50)).await;
+    tokio::time::sleep(NODE_GRACE - Duration::from_secs(10)).await;
     feed.send(Ok(all())).expect("sent");
     settle().await;
     assert_eq!(
