@@ -35,9 +35,10 @@ use crate::{
 /// For how long instances that only their nodes speak against are used when there are no others: an agent may be away for a
 /// minute, then it has to start, and to be taken for alive again.
 pub(crate) const NODE_GRACE: Duration = Duration::from_secs(90);
-/// For how long at most instances are used that were well when all of them vanished: a member registers again within two
-/// seconds of its agent's return.
-const VANISHED: Duration = Duration::from_secs(2);
+/// For how long at most instances are used that were well when all of them vanished. A member registers again within two
+/// seconds of its agent's return. After a minute without servers Consul takes the nodes of all agents for gone, and an agent
+/// that finds a server again was seen to need 2.5 s until its services are back in the catalog.
+const VANISHED: Duration = Duration::from_secs(10);
 
 /// A target with its endpoints. The task that follows the resolver stops with the cluster.
 pub(crate) struct Cluster {

@@ -181,7 +181,7 @@ impl MeshBuilder {
     }
 
     /// How long instances of an upstream are still called that only the checks of their nodes speak
-    /// against, when there are no others. Default 90 s; zero switches it off. For as long, but for two seconds at most,
+    /// against, when there are no others. Default 90 s; zero switches it off. For as long, but for ten seconds at most,
     /// instances are called that were well when Consul lost the last of them: an agent that comes back without its data
     /// takes out what it knows nothing of until that has registered again.
     pub fn node_grace(mut self, grace: Duration) -> Self {

@@ -188,7 +188,7 @@ impl Authority {
         key: &impl PublicKeyData,
     ) -> Result<Issued, CaError> {
         let serial = self.serial();
-        let not_before = SystemTime::now() - BACKDATE;
+        let not_before = whole_seconds(SystemTime::now() - BACKDATE);
         let not_after = not_before + self.leaf_ttl;
         let root = self.active()?;
         let spec = LeafSpec {
@@ -360,4 +360,12 @@ fn serial_text(serial: u64) -> String {
     let bytes = serial.to_be_bytes();
     let skip = bytes.iter().take_while(|byte| **byte == 0).count().min(7);
     der::colon_hex(&bytes[skip..])
+}
+
+/// Certificates count in whole seconds: what is said of one must be what is in it.
+fn whole_seconds(time: SystemTime) -> SystemTime {
+    let since = time.duration_since(SystemTime::UNIX_EPOCH);
+    since.map_or(time, |since| {
+        SystemTime::UNIX_EPOCH + Duration::from_secs(since.as_secs())
+    })
 }
