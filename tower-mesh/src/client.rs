@@ -5,7 +5,7 @@
 
 mod builder;
 mod deadline;
-pub(crate) mod head;
+mod head;
 mod replay;
 mod response;
 mod send;

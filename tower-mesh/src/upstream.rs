@@ -4,6 +4,7 @@
 //! leads to. A request reads two published snapshots, the route and the cluster's, and waits for
 //! neither once both are there.
 
+mod authority;
 mod chain;
 mod context;
 mod dial;
@@ -24,6 +25,7 @@ use arc_swap::ArcSwapOption;
 use tokio::{sync::watch, time::Instant};
 use tokio_util::task::AbortOnDropHandle;
 
+pub(crate) use authority::{OwnAuthority, host_value};
 pub(crate) use context::{Context, ContextConfig};
 pub(crate) use dial::connect_stream;
 pub(crate) use recent::Recent;
@@ -31,7 +33,6 @@ pub use reference::UpstreamRef;
 pub use status::{EndpointStatus, UpstreamStatus};
 
 use crate::{
-    client::head::OwnAuthority,
     cluster::{Cluster, Snapshot},
     endpoint::Endpoint,
     error::{Error, ErrorKind},

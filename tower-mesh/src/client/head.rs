@@ -10,6 +10,7 @@ use crate::{
     body::Body,
     error::{Error, ErrorKind},
     pool::{Protocol, Want},
+    upstream::{OwnAuthority, host_value},
 };
 
 /// Who called whom, as proxies tell each other. Ours is in the handshake, and must not be spoofed.
@@ -23,21 +24,6 @@ pub(super) struct Prepared {
     pub(super) want: Want,
     /// The authority that the request itself brought, in its URI or as `Host`.
     authority: Option<Authority>,
-}
-
-/// Whom a request is for if it does not say so itself: the upstream's name, in the forms it is
-/// needed in.
-#[derive(Debug)]
-pub(crate) struct OwnAuthority {
-    authority: Authority,
-    host: HeaderValue,
-}
-
-impl From<Authority> for OwnAuthority {
-    fn from(authority: Authority) -> Self {
-        let host = host_value(&authority).unwrap_or_else(|| HeaderValue::from_static(""));
-        Self { authority, host }
-    }
 }
 
 /// Brings a request into the form in which it is kept between tries, with nothing but a path for a
@@ -103,18 +89,24 @@ pub(super) fn shape(
                 *request.uri_mut() = Uri::from(path.unwrap_or_else(root));
             }
             let host = prepared.authority.as_ref().and_then(host_value);
-            let host = host.unwrap_or_else(|| own.host.clone());
+            let host = host.unwrap_or_else(|| own.host().clone());
             request.headers_mut().insert(HOST, host);
         }
         Protocol::Http2 => {
             *request.version_mut() = Version::HTTP_2;
             request.headers_mut().remove(HOST);
             let mut parts = std::mem::take(request.uri_mut()).into_parts();
-            let authority = prepared.authority.as_ref().unwrap_or(&own.authority);
+            let authority = prepared
+                .authority
+                .as_ref()
+                .unwrap_or_else(|| own.authority());
             parts.authority = Some(authority.clone());
             parts.scheme = Some(Scheme::HTTPS);
             *request.uri_mut() = Uri::from_parts(parts).map_err(|source| {
-                let context = format!("calling `{}`: making the URI of the request", own.authority);
+                let context = format!(
+                    "calling `{}`: making the URI of the request",
+                    own.authority()
+                );
                 Error::with_source(ErrorKind::Config, context, source)
             })?;
         }
@@ -124,13 +116,6 @@ pub(super) fn shape(
 
 fn root() -> PathAndQuery {
     PathAndQuery::from_static("/")
-}
-
-fn host_value(authority: &Authority) -> Option<HeaderValue> {
-    // What is before an `@` is not a host.
-    let host = authority.as_str();
-    let host = host.rsplit_once('@').map_or(host, |(_, host)| host);
-    HeaderValue::try_from(host).ok()
 }
 
 fn is_upgrade(headers: &HeaderMap) -> bool {
