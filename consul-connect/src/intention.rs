@@ -22,6 +22,8 @@ mod default_policy;
 mod explain;
 mod follow;
 mod own;
+#[cfg_attr(not(test), expect(dead_code, reason = "the compiled set asks it next"))]
+mod permission;
 mod precedence;
 mod probe;
 mod published;

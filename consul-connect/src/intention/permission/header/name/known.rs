@@ -1,0 +1,129 @@
+//! The headers that Envoy treats in a way of their own, as seen at 1.38.3 behind a listener like the one Consul configures.
+//! About 190 names were tried.
+
+use http::{HeaderValue, header};
+
+use crate::intention::permission::request::Request;
+
+/// What several lines of one header are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Repeated {
+    /// Each is a value.
+    Apart,
+    /// One value, joined by commas.
+    Joined,
+    /// `cookie`.
+    Crumbs,
+}
+
+/// When rules see a header that is there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Seen {
+    Always,
+    /// With a request to leave HTTP. Envoy removes it otherwise.
+    InUpgrades,
+    /// It is about the connection, or it is how Envoys instruct each other: a caller cannot say it.
+    Never,
+}
+
+impl Seen {
+    pub(super) fn by_rules(self, request: &Request<'_>) -> bool {
+        match self {
+            Self::Always => true,
+            Self::Never => false,
+            Self::InUpgrades => request
+                .lines(&header::CONNECTION)
+                .map(HeaderValue::as_bytes)
+                .flat_map(|line| line.split(|&byte| byte == b','))
+                .any(|token| token.trim_ascii().eq_ignore_ascii_case(b"upgrade")),
+        }
+    }
+}
+
+pub(super) fn repeated(name: &str) -> Repeated {
+    if name == "cookie" {
+        Repeated::Crumbs
+    } else if JOINED.contains(&name) {
+        Repeated::Joined
+    } else {
+        Repeated::Apart
+    }
+}
+
+pub(super) fn seen(name: &str) -> Seen {
+    match name {
+        "connection" | "upgrade" => Seen::InUpgrades,
+        "keep-alive" | "proxy-connection" | "transfer-encoding" => Seen::Never,
+        _ if INTERNAL.contains(&name) => Seen::Never,
+        _ => Seen::Always,
+    }
+}
+
+/// What is there in any case once a request has arrived over TLS. Of the id only that it is one can be known.
+pub(super) fn default(name: &str) -> Option<&'static str> {
+    match name {
+        "x-forwarded-proto" => Some("https"),
+        "x-request-id" => Some("00000000-0000-4000-8000-000000000000"),
+        _ => None,
+    }
+}
+
+const JOINED: [&str; 38] = [
+    "accept",
+    "accept-encoding",
+    "access-control-request-headers",
+    "access-control-request-method",
+    "access-control-request-private-network",
+    "authorization",
+    "cache-control",
+    "cdn-loop",
+    "content-encoding",
+    "content-type",
+    "expect",
+    "grpc-accept-encoding",
+    "grpc-timeout",
+    "if-match",
+    "if-modified-since",
+    "if-none-match",
+    "if-range",
+    "if-unmodified-since",
+    "origin",
+    "pragma",
+    "proxy-status",
+    "referer",
+    "user-agent",
+    "via",
+    "x-client-trace-id",
+    "x-envoy-attempt-count",
+    "x-envoy-downstream-service-cluster",
+    "x-envoy-downstream-service-node",
+    "x-envoy-external-address",
+    "x-envoy-is-timeout-retry",
+    "x-envoy-original-host",
+    "x-envoy-original-path",
+    "x-envoy-upstream-stream-duration-ms",
+    "x-forwarded-for",
+    "x-forwarded-host",
+    "x-forwarded-port",
+    "x-forwarded-proto",
+    "x-request-id",
+];
+
+const INTERNAL: [&str; 16] = [
+    "x-envoy-decorator-operation",
+    "x-envoy-expected-rq-timeout-ms",
+    "x-envoy-force-trace",
+    "x-envoy-hedge-on-per-try-timeout",
+    "x-envoy-internal",
+    "x-envoy-ip-tags",
+    "x-envoy-max-retries",
+    "x-envoy-original-url",
+    "x-envoy-retriable-header-names",
+    "x-envoy-retriable-status-codes",
+    "x-envoy-retry-grpc-on",
+    "x-envoy-retry-on",
+    "x-envoy-upstream-alt-stat-name",
+    "x-envoy-upstream-rq-per-try-timeout-ms",
+    "x-envoy-upstream-rq-timeout-alt-response",
+    "x-envoy-upstream-rq-timeout-ms",
+];
