@@ -51,6 +51,6 @@ prove:
 soak minutes='30':
     cargo run --release -p mesh-tests --bin mesh-soak -- {{minutes}}
 
-# a measurement beside its controls, see docs/performance.md: l4, handshake, propagation, memory, decide
+# a measurement beside its controls, see docs/performance.md: l4, handshake, propagation, memory, authorize
 bench what *options:
     cargo run --release -p mesh-bench -- {{what}} {{options}}

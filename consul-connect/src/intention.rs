@@ -6,9 +6,11 @@
 //! 1. The caller's trust domain must be ours, and its identity verified.
 //! 2. Of all intentions whose source matches the caller, the one with the highest precedence decides; precedence is how
 //!    exact destination and source are, and is computed here, whatever order or number Consul sent.
-//! 3. An intention this version cannot evaluate denies the callers it matches: L7 permissions, JWT requirements, an
-//!    unknown action or source type, a source that cannot be read. A lower one never takes its place.
-//! 4. If none matches, the [`DefaultPolicy`] decides.
+//! 3. If it has permissions, the first one whose HTTP part matches the request decides, and if none does the
+//!    [`DefaultPolicy`]: never another intention. A token that it or the permission asks for must be there in any case.
+//! 4. An intention that cannot be carried out denies the callers it matches: an expression that is none, a key, an action or
+//!    a source type this version does not know, a source that cannot be read. A lower one never takes its place.
+//! 5. If none matches, the [`DefaultPolicy`] decides.
 //!
 //! Names are compared literally and case-sensitively. The datacenter of a caller is not looked at, as in Consul's proxies.
 //! Intentions of cluster peers never match a caller of our own trust domain.
@@ -22,11 +24,12 @@ mod default_policy;
 mod explain;
 mod follow;
 mod own;
-#[cfg_attr(not(test), expect(dead_code, reason = "the compiled set asks it next"))]
 mod permission;
 mod precedence;
 mod probe;
+mod protocol;
 mod published;
+mod requests;
 mod rule;
 mod source_match;
 mod status;
@@ -35,7 +38,7 @@ mod store;
 pub use compiled::{Compiled, Finding};
 pub use config::{IntentionsConfig, IntentionsError};
 pub use default_policy::{DefaultOrigin, DefaultPolicy, ResolvedDefault};
-pub use explain::{Explanation, Match};
+pub use explain::{Explanation, Match, PermissionMatch};
 pub use own::OwnTrustDomain;
 pub use status::IntentionsStatus;
 pub use store::Intentions;

@@ -24,6 +24,7 @@ pub mod authorize;
 mod connector;
 pub mod identity;
 pub mod intention;
+pub mod jwt;
 mod listener;
 mod live;
 mod peer;
@@ -60,7 +61,7 @@ pub use tls::{TlsLimits, TlsOrigin, TlsParameters, TlsPolicy, TlsSideStatus, Tls
 pub use tls::{TlsVersion, UnknownTlsVersion};
 
 // May they.
-pub use authorize::{Authorize, Caller, Decision, Permit, Reason, Rule, Verdict};
+pub use authorize::{Authorize, Caller, Changes, Decision, Permit, Reason, Rule, Verdict};
 
 // What Consul says they may.
 pub use intention::{Intentions, IntentionsConfig};

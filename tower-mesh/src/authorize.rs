@@ -32,8 +32,8 @@ mod refusal;
 
 pub use body::ResponseBody;
 pub use consul_connect::authorize::{
-    Authorize, Caller, Decision, FromFn, Permit, Reason, Rule, Verdict, dangerously_allow_all,
-    from_fn,
+    And, Authorize, Caller, Changes, Decision, FromFn, Or, PerRequest, Permit, Reason, Rule,
+    Verdict, dangerously_allow_all, from_fn, per_request,
 };
 pub use future::ResponseFuture;
 pub use layer::{AuthorizeLayer, AuthorizeService};

@@ -32,8 +32,9 @@
 pub const REQUESTS: &str = "mesh_requests_total";
 /// How long requests took, from the head of the request to the end of the response, in seconds.
 pub const REQUEST_SECONDS: &str = "mesh_request_duration_seconds";
-/// Answers to "may they": `decision` is `allow` or `deny`, `layer` is `connection` or `request`,
-/// `reason` is `intention`, `default`, or the code of the fault.
+/// Answers to "may they": `decision` is `allow`, `deny`, or `shadow_deny` where a denial is only
+/// tried out, `layer` is `connection` or `request`, `reason` is `intention`, `default`, or the code
+/// of the fault.
 pub const DECISIONS: &str = "mesh_decisions_total";
 /// TLS handshakes that ended: `result` is `ok` or why there was no connection.
 pub const HANDSHAKES: &str = "mesh_handshakes_total";

@@ -23,7 +23,9 @@ use hyper_util::rt::{TokioExecutor, TokioIo};
 use tokio::sync::watch;
 use tower_mesh::{
     Peer,
-    authorize::{Authorize, Caller, Decision, Permit, Reason, Verdict, dangerously_allow_all},
+    authorize::{
+        Authorize, Caller, Changes, Decision, Permit, Reason, Verdict, dangerously_allow_all,
+    },
     serve::{Server, ServerHandle},
 };
 
@@ -66,8 +68,8 @@ impl Authorize for Switch {
         self.decide()
     }
 
-    fn changes(&self) -> Option<watch::Receiver<u64>> {
-        Some(self.changes.subscribe())
+    fn changes(&self) -> Changes {
+        self.changes.subscribe().into()
     }
 }
 

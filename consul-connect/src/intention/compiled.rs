@@ -6,14 +6,18 @@ use std::{
 };
 
 use consul_api::intention as wire;
+use http::request::Parts;
 
+use super::requests::{RequestRules, Requests};
 use super::rule::{Effect, Intention};
 use super::source_match::{Pattern, Source};
-use crate::{Decision, Permit, Reason, Rule, ServiceId, ServiceName};
+use super::{DefaultPolicy, Match};
+use crate::jwt::Tokens;
+use crate::{Decision, Permit, Reason, Rule, ServiceId, ServiceName, Verdict};
 
 /// The intentions of one destination, ordered and indexed. A value without time or connection.
 ///
-/// [`decide`](Self::decide) takes one hash of the caller's name, whatever the number of intentions, and allocates nothing.
+/// A decision takes one hash of the caller's name, whatever the number of intentions, and allocates nothing.
 #[derive(Clone, Debug)]
 pub struct Compiled {
     entries: Box<[Entry]>,
@@ -28,8 +32,25 @@ pub struct Compiled {
 pub(super) struct Entry {
     pub(super) rule: Arc<Rule>,
     pub(super) intention: Intention,
-    /// Why it denies; `None` if it allows. Made here so that a decision only counts references.
-    denial: Option<Reason>,
+    answer: Answer,
+}
+
+/// What an entry says, made beforehand so that a decision only counts references.
+#[derive(Clone, Debug)]
+enum Answer {
+    Allow,
+    Deny(Reason),
+    /// It depends on the request.
+    Requests(Box<Requests>),
+}
+
+/// Whom the intentions are about.
+#[derive(Clone, Debug)]
+pub(super) struct Destination {
+    pub(super) service: ServiceName,
+    pub(super) namespace: String,
+    /// Whether Consul takes it for a service that speaks HTTP, or does not say.
+    pub(super) has_requests: bool,
 }
 
 /// Something about one intention that its author should know.
@@ -45,25 +66,32 @@ pub struct Finding {
 }
 
 impl Compiled {
-    /// Compiles the intentions of the service `service` in the default namespace.
+    /// Compiles the intentions of the service `service` in the default namespace, which speaks HTTP.
     ///
     /// It cannot fail: an intention that cannot be carried out denies the callers it matches and is listed in
     /// [`findings`](Self::findings). The order of the list means nothing.
     pub fn new(service: &ServiceName, intentions: &[wire::Intention]) -> Self {
-        Self::in_namespace("default", service, intentions)
+        Self::about(
+            &Destination {
+                service: service.clone(),
+                namespace: "default".to_owned(),
+                has_requests: true,
+            },
+            intentions,
+        )
     }
 
-    /// The same for a service in another namespace of Consul Enterprise.
-    pub fn in_namespace(
-        namespace: &str,
-        service: &ServiceName,
-        intentions: &[wire::Intention],
-    ) -> Self {
+    /// The same for any destination.
+    pub(super) fn about(destination: &Destination, intentions: &[wire::Intention]) -> Self {
         let mut findings = Vec::new();
         let mut sorted = Vec::with_capacity(intentions.len());
-        for intention in intentions.iter().map(Intention::from) {
+        for intention in intentions {
+            let mut intention = Intention::from(intention);
+            if !destination.has_requests {
+                intention.refuse_permissions();
+            }
             findings.extend(examine(&intention));
-            if intention.is_about(namespace, service.as_str()) {
+            if intention.is_about(&destination.namespace, destination.service.as_str()) {
                 sorted.push(intention);
             } else {
                 findings.push(Finding {
@@ -107,24 +135,76 @@ impl Compiled {
         }
     }
 
-    /// What the intentions say about this caller; `None` if none of them matches, so that the default decides.
+    /// What the intentions say about a connection of this caller; `None` if none of them matches, so that the default
+    /// decides.
     ///
     /// The trust domain is not looked at: that is the business of whoever knows which one is ours.
-    pub fn decide(&self, caller: &ServiceId) -> Option<Decision> {
-        self.find(caller).map(Entry::decision)
+    pub fn connection(&self, caller: &ServiceId, default: DefaultPolicy) -> Option<Verdict> {
+        let found = self.find(caller, default)?;
+        Some(match &found.decides.answer {
+            Answer::Deny(reason) => Verdict::Deny(reason.clone()),
+            Answer::Allow => found
+                .vetoed()
+                .map_or_else(|| found.permit().into(), Verdict::Deny),
+            Answer::Requests(_) => found.vetoed().map_or(Verdict::PerRequest, Verdict::Deny),
+        })
     }
 
-    fn find(&self, caller: &ServiceId) -> Option<&Entry> {
+    /// What the intentions say about a request of this caller, which bears these tokens; `None` if none of them matches, so
+    /// that the default decides.
+    ///
+    /// The intention with the highest precedence decides. If none of its permissions matches the request, `default` does.
+    pub fn request(
+        &self,
+        caller: &ServiceId,
+        head: &Parts,
+        tokens: &Tokens,
+        default: DefaultPolicy,
+    ) -> Option<Decision> {
+        let found = self.find(caller, default)?;
+        let decision = match &found.decides.answer {
+            Answer::Allow => found.permit(),
+            Answer::Deny(reason) => Decision::Deny(reason.clone()),
+            Answer::Requests(requests) => requests.decide(head, tokens, default),
+        };
+        Some(match (decision, found.vetoed()) {
+            (Decision::Allow(_), Some(reason)) => Decision::Deny(reason),
+            (decision, _) => decision,
+        })
+    }
+
+    /// The providers of tokens that its intentions name, each once.
+    pub fn token_providers(&self) -> impl Iterator<Item = &str> {
+        let names = self.request_rules().flat_map(RequestRules::requirements);
+        let names = names.flat_map(|requirement| requirement.provider_names());
+        names.collect::<std::collections::BTreeSet<_>>().into_iter()
+    }
+
+    fn request_rules(&self) -> impl Iterator<Item = &RequestRules> {
+        self.entries.iter().filter_map(|entry| match &entry.answer {
+            Answer::Requests(requests) => Some(requests.rules()),
+            Answer::Allow | Answer::Deny(_) => None,
+        })
+    }
+
+    fn find(&self, caller: &ServiceId, default: DefaultPolicy) -> Option<Found<'_>> {
         let named = self
             .by_name
             .get(caller.service().as_str())
             .and_then(|named| self.first(named, caller));
         let any = self.first(&self.any_name, caller);
-        let best = match (named, any) {
-            (Some(named), Some(any)) => named.min(any),
-            (named, any) => named.or(any)?,
+        let (best, lower) = match (named, any) {
+            (Some(named), Some(any)) if any < named => (any, Some(named)),
+            (Some(named), _) => (named, None),
+            (None, any) => (any?, None),
         };
-        self.entries.get(best)
+        // Consul's proxies carry out only denials where the default allows. Of two that match, the one about any caller
+        // takes nothing away from the one that names it, although its precedence is higher.
+        let vetoes = lower.filter(|_| default == DefaultPolicy::Allow);
+        Some(Found {
+            decides: self.entries.get(best)?,
+            vetoes: vetoes.and_then(|lower| self.entries.get(lower)),
+        })
     }
 
     fn first(&self, positions: &[usize], caller: &ServiceId) -> Option<usize> {
@@ -158,11 +238,37 @@ impl Compiled {
     }
 }
 
+/// The entries that have a say about one caller.
+struct Found<'a> {
+    decides: &'a Entry,
+    /// Its precedence is lower, and still nothing is allowed that it denies.
+    vetoes: Option<&'a Entry>,
+}
+
+impl Found<'_> {
+    fn permit(&self) -> Decision {
+        Decision::Allow(Permit::by_rule(Arc::clone(&self.decides.rule)))
+    }
+
+    fn vetoed(&self) -> Option<Reason> {
+        match &self.vetoes?.answer {
+            Answer::Deny(reason) => Some(reason.clone()),
+            Answer::Allow | Answer::Requests(_) => None,
+        }
+    }
+}
+
 impl Entry {
-    pub(super) fn decision(&self) -> Decision {
-        match &self.denial {
-            None => Decision::Allow(Permit::by_rule(Arc::clone(&self.rule))),
-            Some(reason) => Decision::Deny(reason.clone()),
+    pub(super) fn explain(&self, request: Option<&Parts>, applied: bool) -> Match {
+        let permissions = match &self.intention.effect {
+            Effect::Requests(rules) => rules.explain(request),
+            Effect::Allow | Effect::Deny | Effect::Refuse(_) => Vec::new(),
+        };
+        Match {
+            rule: Rule::clone(&self.rule),
+            effect: self.intention.effect.to_string(),
+            applied,
+            permissions,
         }
     }
 }
@@ -170,22 +276,21 @@ impl Entry {
 impl From<Intention> for Entry {
     fn from(intention: Intention) -> Self {
         let rule = Arc::new(intention.to_rule());
-        let denial = match &intention.effect {
-            Effect::Allow => None,
-            Effect::Deny => Some(Reason::new(
-                "intention",
-                format!("the intention {rule} denies it"),
-            )),
-            Effect::Refuse(fault) => Some(Reason::new(
+        let deny =
+            |code, text: String| Answer::Deny(Reason::new(code, text).with_rule(Arc::clone(&rule)));
+        let answer = match &intention.effect {
+            Effect::Allow => Answer::Allow,
+            Effect::Deny => deny("intention", format!("the intention {rule} denies it")),
+            Effect::Requests(rules) => Answer::Requests(Box::new(Requests::new(&rule, rules))),
+            Effect::Refuse(fault) => deny(
                 fault.code(),
                 format!("the intention {rule} cannot be carried out: {fault}"),
-            )),
+            ),
         };
-        let denial = denial.map(|reason| reason.with_rule(Arc::clone(&rule)));
         Self {
             rule,
             intention,
-            denial,
+            answer,
         }
     }
 }

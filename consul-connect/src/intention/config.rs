@@ -8,6 +8,7 @@ use crate::ServiceName;
 pub struct IntentionsConfig {
     pub(super) default_policy: Option<DefaultPolicy>,
     pub(super) max_staleness: Option<Duration>,
+    pub(super) shadow: bool,
 }
 
 impl IntentionsConfig {
@@ -24,6 +25,18 @@ impl IntentionsConfig {
     #[must_use]
     pub fn max_staleness(mut self, age: Duration) -> Self {
         self.max_staleness = Some(age.max(Duration::from_secs(10)));
+        self
+    }
+
+    /// Enforces nothing: what would be denied is allowed, with a [`Permit`](crate::Permit) that says why it would have been
+    /// [denied](crate::Permit::overruled). For finding out what a set of intentions would break before it is enforced.
+    ///
+    /// # Security
+    /// Every service of the own trust domain may call, whatever the intentions say. Who calls is still verified, and tokens
+    /// are still taken out of requests.
+    #[must_use]
+    pub fn dangerously_shadow(mut self) -> Self {
+        self.shadow = true;
         self
     }
 }

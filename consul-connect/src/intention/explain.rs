@@ -2,7 +2,7 @@
 
 use std::{fmt, time::Duration};
 
-use crate::{Decision, Rule, ServiceId};
+use crate::{Rule, ServiceId, Verdict};
 
 /// The answer about one caller with everything that led to it. `Display` prints it as text for people.
 #[derive(Clone, Debug)]
@@ -12,8 +12,10 @@ pub struct Explanation {
     pub caller: ServiceId,
     /// The destination, a service name.
     pub destination: String,
+    /// The request asked about, as `GET /path`; `None` if only a connection was.
+    pub request: Option<String>,
     /// What happens.
-    pub decision: Decision,
+    pub verdict: Verdict,
     /// Why, as one sentence.
     pub because: String,
     /// Every intention whose source matches the caller, in order. The first one decides if [`applied`](Match::applied).
@@ -34,39 +36,48 @@ pub struct Match {
     pub effect: String,
     /// Whether it is the one that decided.
     pub applied: bool,
+    /// Its permissions, in order.
+    pub permissions: Vec<PermissionMatch>,
 }
 
-impl Match {
-    pub(super) fn new(rule: Rule, effect: String, applied: bool) -> Self {
-        Self {
-            rule,
-            effect,
-            applied,
-        }
-    }
+/// One permission of an intention that matches the caller.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct PermissionMatch {
+    /// What it says: `allow` or `deny`, and which requests.
+    pub text: String,
+    /// Whether its HTTP part matches the request; `None` if only a connection was asked about. The first that matches
+    /// decides.
+    pub matches: Option<bool>,
 }
 
 impl fmt::Display for Explanation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let outcome = if self.decision.is_allow() {
-            "allowed"
-        } else {
-            "denied"
+        write!(f, "{} -> {}", self.caller, self.destination)?;
+        if let Some(request) = &self.request {
+            write!(f, " {request}")?;
+        }
+        let outcome = match self.verdict {
+            Verdict::Allow(_) => "allowed",
+            Verdict::Deny(_) => "denied",
+            Verdict::PerRequest => "depends on the request",
         };
-        writeln!(f, "{} -> {}: {outcome}", self.caller, self.destination)?;
+        writeln!(f, ": {outcome}")?;
         writeln!(f, "  because {}", self.because)?;
-        for Match {
-            rule,
-            effect,
-            applied,
-        } in &self.matches
-        {
-            let mark = if *applied {
-                "decides"
-            } else {
-                "matches, lower"
+        for found in &self.matches {
+            let mark = match found.applied {
+                true => "decides",
+                false => "matches, lower",
             };
-            writeln!(f, "  {mark}: {rule}: {effect}")?;
+            writeln!(f, "  {mark}: {}: {}", found.rule, found.effect)?;
+            for (at, permission) in found.permissions.iter().enumerate() {
+                let matches = match permission.matches {
+                    Some(true) => "matches",
+                    Some(false) => "does not match",
+                    None => "has",
+                };
+                writeln!(f, "    {matches}: {at}: {}", permission.text)?;
+            }
         }
         writeln!(f, "  default: {}", self.default)?;
         match self.age {

@@ -1,5 +1,7 @@
 use std::fmt;
 
+use rustls_pki_types::UnixTime;
+
 use crate::{Identity, Reason, ServiceId, TrustDomain, identity::Snapshot};
 
 /// Which trust domain is ours: always the same one, or that of an [`Identity`], followed as it changes.
@@ -57,6 +59,14 @@ impl OwnTrustDomain {
             caller.trust_domain()
         );
         Some(Reason::new("foreign_trust_domain", text))
+    }
+
+    /// The present, by the clock that our own leaf is held against.
+    pub(super) fn now(&self) -> UnixTime {
+        match &self.0 {
+            Own::Fixed(_) => UnixTime::now(),
+            Own::Live(identity) => identity.peek(Snapshot::now),
+        }
     }
 
     /// The datacenter of our own identity, where it is known.

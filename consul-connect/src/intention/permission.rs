@@ -68,6 +68,13 @@ impl Permissions {
     }
 }
 
+impl Permission {
+    /// Whether the request is one that it is about.
+    pub(super) fn matches(&self, head: &Parts) -> bool {
+        self.http.matches(&Request::new(head))
+    }
+}
+
 impl TryFrom<&wire::Permission> for Permission {
     type Error = Flaw;
 

@@ -6,8 +6,12 @@ use arc_swap::ArcSwap;
 use consul_api::{WatchMonitor, intention as wire};
 use tokio::sync::watch;
 
+use http::request::Parts;
+
+use super::compiled::Destination;
 use super::{Compiled, OwnTrustDomain, ResolvedDefault};
-use crate::{Decision, Reason, ServiceId, ServiceName};
+use crate::jwt::Tokens;
+use crate::{Decision, Reason, ServiceId, ServiceName, Verdict};
 
 /// What the tasks write and decisions read.
 pub(super) struct Shared {
@@ -16,6 +20,8 @@ pub(super) struct Shared {
     pub(super) own: OwnTrustDomain,
     pub(super) current: ArcSwap<Snapshot>,
     pub(super) changes: watch::Sender<u64>,
+    /// Whether there are permissions, for which it matters what the destination speaks.
+    pub(super) has_permissions: watch::Sender<bool>,
     /// Held while a new snapshot is made from the current one; never by a reader.
     writing: Mutex<()>,
     /// Whether the first answer has come, or was refused for good.
@@ -37,6 +43,8 @@ pub(super) struct Snapshot {
     /// `None` before the first answer.
     pub(super) received: Option<Arc<Received>>,
     pub(super) default: ResolvedDefault,
+    /// Whether Consul takes the destination for a service that speaks HTTP, or has not said.
+    has_requests: bool,
     /// Why everybody is denied, if what was received has become too old.
     pub(super) stale: Option<Reason>,
 }
@@ -44,6 +52,7 @@ pub(super) struct Snapshot {
 pub(super) struct Received {
     wire: Arc<Vec<wire::Intention>>,
     pub(super) compiled: Compiled,
+    pub(super) asks_for_tokens: bool,
 }
 
 const NOT_RECEIVED: Reason = Reason::fixed(
@@ -52,17 +61,39 @@ const NOT_RECEIVED: Reason = Reason::fixed(
 );
 
 impl Snapshot {
-    pub(super) fn decide(&self, caller: &ServiceId) -> Decision {
-        if let Some(stale) = &self.stale {
-            return Decision::Deny(stale.clone());
+    pub(super) fn connection(&self, caller: &ServiceId) -> Verdict {
+        match self.in_force() {
+            Ok(received) => received
+                .compiled
+                .connection(caller, self.default.policy())
+                .unwrap_or_else(|| self.default.decision().into()),
+            Err(reason) => Verdict::Deny(reason),
         }
-        let Some(received) = &self.received else {
-            return Decision::Deny(NOT_RECEIVED);
-        };
-        received
-            .compiled
-            .decide(caller)
-            .unwrap_or_else(|| self.default.decision())
+    }
+
+    pub(super) fn request(&self, caller: &ServiceId, head: &Parts, tokens: &Tokens) -> Decision {
+        match self.in_force() {
+            Ok(received) => received
+                .compiled
+                .request(caller, head, tokens, self.default.policy())
+                .unwrap_or_else(|| self.default.decision()),
+            Err(reason) => Decision::Deny(reason),
+        }
+    }
+
+    pub(super) fn asks_for_tokens(&self) -> bool {
+        let received = self.received.as_ref();
+        received.is_some_and(|received| received.asks_for_tokens)
+    }
+
+    /// # Errors
+    /// Why everybody is denied, whatever was received.
+    fn in_force(&self) -> Result<&Received, Reason> {
+        match (&self.stale, &self.received) {
+            (Some(stale), _) => Err(stale.clone()),
+            (None, None) => Err(NOT_RECEIVED),
+            (None, Some(received)) => Ok(received),
+        }
     }
 }
 
@@ -83,9 +114,11 @@ impl Shared {
                 generation: 0,
                 received: None,
                 default,
+                has_requests: true,
                 stale: None,
             }),
             changes: watch::Sender::new(0),
+            has_permissions: watch::Sender::new(false),
             writing: Mutex::new(()),
             start: watch::Sender::new(Start::Waiting),
             monitor,
@@ -111,12 +144,9 @@ impl Shared {
             if snapshot.received.as_ref().is_some_and(|known| known.wire == wire) {
                 return fresh;
             }
-            let compiled = Compiled::in_namespace(&self.namespace, &self.service, &wire);
-            tracing::info!(service = %self.service, intentions = compiled.len(), "intentions in force");
-            for finding in compiled.findings() {
-                tracing::warn!(service = %self.service, intention = %finding.rule, denies = finding.denies, "{}", finding.text);
-            }
-            snapshot.received = Some(Arc::new(Received { wire, compiled }));
+            let received = self.compile(wire, snapshot.has_requests);
+            tracing::info!(service = %self.service, intentions = received.compiled.len(), "intentions in force");
+            snapshot.received = Some(Arc::new(received));
             true
         });
         self.start.send_if_modified(|start| {
@@ -124,6 +154,43 @@ impl Shared {
             *start = Start::Received;
             first
         });
+    }
+
+    /// Takes over whether the destination speaks HTTP, as Consul sees it.
+    pub(super) fn set_has_requests(&self, has_requests: bool) {
+        self.publish(|snapshot| {
+            if snapshot.has_requests == has_requests {
+                return false;
+            }
+            snapshot.has_requests = has_requests;
+            if let Some(received) = &snapshot.received {
+                let received = self.compile(Arc::clone(&received.wire), has_requests);
+                snapshot.received = Some(Arc::new(received));
+            }
+            true
+        });
+    }
+
+    fn compile(&self, wire: Arc<Vec<wire::Intention>>, has_requests: bool) -> Received {
+        let destination = Destination {
+            service: self.service.clone(),
+            namespace: self.namespace.clone(),
+            has_requests,
+        };
+        let compiled = Compiled::about(&destination, &wire);
+        for finding in compiled.findings() {
+            tracing::warn!(service = %self.service, intention = %finding.rule, denies = finding.denies, "{}", finding.text);
+        }
+        // What they become on a `tcp` service is no permission any more, and may be one again.
+        let has_permissions = wire.iter().any(|one| one.permissions.is_some());
+        self.has_permissions
+            .send_if_modified(|known| std::mem::replace(known, has_permissions) != has_permissions);
+        let asks_for_tokens = compiled.token_providers().next().is_some();
+        Received {
+            wire,
+            compiled,
+            asks_for_tokens,
+        }
     }
 
     pub(super) fn set_default(&self, default: ResolvedDefault) {

@@ -5,6 +5,7 @@ use std::fmt;
 use consul_api::intention as wire;
 
 use super::precedence::{exactness, precedence};
+use super::requests::RequestRules;
 use super::source_match::{Pattern, Source};
 use crate::authorize::Rule;
 
@@ -21,10 +22,12 @@ pub(super) struct Intention {
 }
 
 /// What it does to a caller it matches.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub(super) enum Effect {
     Allow,
     Deny,
+    /// It depends on the request.
+    Requests(RequestRules),
     /// It is there, and what it says cannot be carried out. It denies, and a lower one does not take its place.
     Refuse(Fault),
 }
@@ -32,10 +35,17 @@ pub(super) enum Effect {
 /// Why an intention cannot be carried out.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub(super) enum Fault {
-    #[error("it has L7 permissions, which this version does not evaluate")]
-    Permissions,
-    #[error("it requires a JWT, which this version does not verify")]
-    Jwt,
+    #[error("its {0}")]
+    Permission(String),
+    #[error(
+        "it has permissions, and Consul says that the service speaks tcp, which has no requests \
+         (write a service-defaults entry with the protocol http, http2 or grpc)"
+    )]
+    NoRequests,
+    #[error("it has both an action and permissions")]
+    ActionAndPermissions,
+    #[error("its requirement of a token cannot be carried out: {0}")]
+    Token(String),
     #[error("it has neither an action nor permissions")]
     NoAction,
     #[error("its action {0:?} is unknown to this version")]
@@ -53,16 +63,7 @@ pub(super) enum Fault {
 impl Fault {
     /// The metric label of a denial by it.
     pub(super) fn code(&self) -> &'static str {
-        match self {
-            Self::Permissions => "intention_l7",
-            Self::Jwt => "intention_jwt",
-            Self::NoAction
-            | Self::UnknownAction(_)
-            | Self::UnknownSourceType(_)
-            | Self::SamenessGroup(_)
-            | Self::NoSource
-            | Self::WildcardPartition => "intention_unknown",
-        }
+        "intention_unknown"
     }
 }
 
@@ -70,6 +71,15 @@ impl Intention {
     /// Whether it is about this destination at all.
     pub(super) fn is_about(&self, namespace: &str, service: &str) -> bool {
         self.namespace.matches(namespace) && self.name.matches(service)
+    }
+
+    /// What permissions mean where there are no requests: nobody may call.
+    pub(super) fn refuse_permissions(&mut self) {
+        if let Effect::Requests(rules) = &self.effect
+            && rules.has_permissions()
+        {
+            self.effect = Effect::Refuse(Fault::NoRequests);
+        }
     }
 
     /// Its public form, for answers and logs.
@@ -85,7 +95,11 @@ impl Intention {
     /// permission; then Consul's own order of sources.
     pub(super) fn rank(&self) -> impl Ord {
         let readable = self.source != Source::Unreadable;
-        let allows = self.effect == Effect::Allow;
+        let allows = match self.effect {
+            Effect::Deny | Effect::Refuse(_) => 0,
+            Effect::Requests(_) => 1,
+            Effect::Allow => 2,
+        };
         (
             readable,
             std::cmp::Reverse(self.precedence),
@@ -131,24 +145,25 @@ impl TryFrom<&wire::Intention> for Effect {
         if !wire.source_sameness_group.is_empty() && wire.source_peer.is_empty() {
             return Err(Fault::SamenessGroup(wire.source_sameness_group.clone()));
         }
+        let action = wire.action.as_deref().unwrap_or_default();
         if wire
             .permissions
             .as_ref()
             .is_some_and(|permissions| !permissions.is_empty())
         {
-            return Err(Fault::Permissions);
+            return match action {
+                "" => RequestRules::try_from(wire).map(Self::Requests),
+                _ => Err(Fault::ActionAndPermissions),
+            };
         }
-        let effect = match wire.action.as_deref().unwrap_or_default() {
-            "allow" => Self::Allow,
-            "deny" => Self::Deny,
-            "" => return Err(Fault::NoAction),
-            other => return Err(Fault::UnknownAction(other.to_owned())),
-        };
-        // A denial stays a denial whatever token the caller has; only a permission hangs on it.
-        if effect == Self::Allow && wire.jwt.is_some() {
-            return Err(Fault::Jwt);
+        match action {
+            "allow" if wire.jwt.is_some() => RequestRules::try_from(wire).map(Self::Requests),
+            "allow" => Ok(Self::Allow),
+            // A denial stays a denial whatever token the caller has.
+            "deny" => Ok(Self::Deny),
+            "" => Err(Fault::NoAction),
+            other => Err(Fault::UnknownAction(other.to_owned())),
         }
-        Ok(effect)
     }
 }
 
@@ -157,6 +172,7 @@ impl fmt::Display for Effect {
         match self {
             Self::Allow => f.write_str("allow"),
             Self::Deny => f.write_str("deny"),
+            Self::Requests(rules) => rules.fmt(f),
             Self::Refuse(fault) => write!(f, "deny: {fault}"),
         }
     }

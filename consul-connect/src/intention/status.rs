@@ -16,6 +16,8 @@ pub struct IntentionsStatus {
     /// How long ago Consul was last known to agree with the set in force: zero while requests succeed, because a change
     /// would be told at once. `None` before the first answer.
     pub age: Option<Duration>,
+    /// Whether nothing is enforced, see [`IntentionsConfig::dangerously_shadow`](super::IntentionsConfig).
+    pub shadow: bool,
     /// Whether everybody is denied because of that age.
     pub stale: bool,
     /// For how long every request has failed, if the last one did.
@@ -37,6 +39,9 @@ impl fmt::Display for IntentionsStatus {
             "{} intentions of {}, default {}",
             self.count, self.service, self.default
         )?;
+        if self.shadow {
+            f.write_str("; SHADOW MODE, nothing is enforced")?;
+        }
         if !self.received {
             f.write_str("; none received yet, everybody is denied")?;
         }

@@ -10,14 +10,15 @@ use consul_api::Client;
 use http::request::Parts;
 use tokio::sync::watch;
 
-use super::published::{Shared, Start};
+use super::published::{Shared, Snapshot, Start};
 use super::{
     Compiled, DefaultOrigin, Explanation, IntentionsConfig, IntentionsError, IntentionsStatus,
-    Match, OwnTrustDomain, ResolvedDefault, follow, probe,
+    Match, OwnTrustDomain, ResolvedDefault, follow, probe, protocol,
 };
 use crate::authorize::UNAUTHENTICATED;
+use crate::jwt::{Providers, Tokens};
 use crate::task::Task;
-use crate::{Authorize, Caller, Decision, Rule, ServiceId, ServiceName, Verdict};
+use crate::{Authorize, Caller, Changes, Decision, Permit, ServiceId, ServiceName, Verdict};
 
 /// The intentions of one destination, kept current. Cheap to clone; all clones answer from the same set.
 ///
@@ -28,6 +29,9 @@ use crate::{Authorize, Caller, Decision, Rule, ServiceId, ServiceName, Verdict};
 #[derive(Clone)]
 pub struct Intentions {
     shared: Arc<Shared>,
+    providers: Arc<Providers>,
+    /// Nothing is enforced.
+    shadow: bool,
     tasks: Arc<Mutex<Vec<Task>>>,
 }
 
@@ -59,18 +63,23 @@ impl Intentions {
             watch.monitor(),
         ));
         let (acl, acl_changes) = watch::channel(None);
+        let wanted = shared.has_permissions.subscribe();
         let mut tasks = vec![Task::spawn(follow::intentions(
             watch,
             Arc::clone(&shared),
             config.max_staleness,
             acl,
         ))];
+        let following = protocol::follow(client.clone(), Arc::clone(&shared), wanted);
+        tasks.push(Task::spawn(following));
         if config.default_policy.is_none() {
             let probing = probe::follow(client.clone(), Arc::clone(&shared), acl_changes);
             tasks.push(Task::spawn(probing));
         }
         Self {
             shared,
+            providers: Arc::default(),
+            shadow: config.shadow,
             tasks: Arc::new(Mutex::new(tasks)),
         }
     }
@@ -102,66 +111,110 @@ impl Intentions {
         }
     }
 
-    /// Whether this caller may call, and by which rule or why not.
+    /// Whether this caller may open a connection, and by which rule or why not.
     ///
     /// Takes no lock and allocates nothing, except for the text that names a foreign trust domain.
-    pub fn decide(&self, caller: &ServiceId) -> Decision {
+    pub fn decide(&self, caller: &ServiceId) -> Verdict {
+        if let Some(foreign) = self.shared.own.refuses(caller) {
+            return Verdict::Deny(foreign);
+        }
+        let verdict = self.shared.current.load().connection(caller);
+        match verdict {
+            Verdict::Deny(denial) if self.shadow => Verdict::Allow(Permit::overruling(denial)),
+            verdict => verdict,
+        }
+    }
+
+    /// Whether this caller may make this request, and by which rule or why not.
+    ///
+    /// The path is compared as it is: whoever serves normalises it before.
+    ///
+    /// Takes no lock and allocates nothing to decide by paths, headers and methods. Tokens are verified where an intention
+    /// asks for one.
+    pub fn decide_request(&self, caller: &ServiceId, head: &Parts) -> Decision {
         if let Some(foreign) = self.shared.own.refuses(caller) {
             return Decision::Deny(foreign);
         }
-        self.shared.current.load().decide(caller)
+        let snapshot = self.shared.current.load();
+        let tokens = self.tokens(&snapshot, head);
+        let permit = match snapshot.request(caller, head, &tokens) {
+            Decision::Allow(permit) => permit,
+            Decision::Deny(denial) if self.shadow => Permit::overruling(denial),
+            Decision::Deny(denial) => return Decision::Deny(denial),
+        };
+        Decision::Allow(permit.with_edits(tokens.edits()))
     }
 
-    /// What happens to this caller, and everything that leads to it.
-    pub fn explain(&self, caller: &ServiceId) -> Explanation {
+    /// The tokens the request bears, verified. There is nothing to do where no intention asks for one.
+    fn tokens(&self, snapshot: &Snapshot, head: &Parts) -> Tokens {
+        if snapshot.asks_for_tokens() {
+            self.providers.authenticate(head, self.shared.own.now())
+        } else {
+            Tokens::default()
+        }
+    }
+
+    /// What happens to this caller, or to this request of it, and everything that leads to it.
+    ///
+    /// In [shadow mode](IntentionsConfig::dangerously_shadow) it says what would happen if the intentions were enforced.
+    pub fn explain(&self, caller: &ServiceId, request: Option<&Parts>) -> Explanation {
         let snapshot = self.shared.current.load_full();
-        let decision = match self.shared.own.refuses(caller) {
-            Some(foreign) => Decision::Deny(foreign),
-            None => snapshot.decide(caller),
+        let verdict = match (self.shared.own.refuses(caller), request) {
+            (Some(foreign), _) => Verdict::Deny(foreign),
+            (None, None) => snapshot.connection(caller),
+            (None, Some(head)) => {
+                let tokens = self.tokens(&snapshot, head);
+                snapshot.request(caller, head, &tokens).into()
+            }
         };
-        let (rule, because) = match &decision {
-            Decision::Allow(permit) => match permit.rule() {
-                Some(rule) => (Some(rule), format!("the intention {rule} allows it")),
-                None => {
-                    let text = "no intention matches the caller, and the default is";
-                    (None, format!("{text} {}", snapshot.default))
-                }
+        let found = snapshot.received.iter();
+        let matches: Vec<Match> = found
+            .flat_map(|received| received.compiled.matching(caller))
+            .enumerate()
+            .map(|(position, entry)| {
+                let by_default = match &verdict {
+                    Verdict::Allow(permit) => permit.rule().is_none(),
+                    Verdict::Deny(reason) => reason.rule().is_none(),
+                    Verdict::PerRequest => false,
+                };
+                entry.explain(request, position == 0 && !by_default)
+            })
+            .collect();
+        let because = match &verdict {
+            Verdict::Allow(permit) => match (permit.rule(), matches.first()) {
+                (Some(rule), _) => format!("the intention {rule} allows it"),
+                (None, Some(first)) => format!(
+                    "none of the permissions of the intention {} matches the request, and the default is {}",
+                    first.rule, snapshot.default
+                ),
+                (None, None) => format!(
+                    "no intention matches the caller, and the default is {}",
+                    snapshot.default
+                ),
             },
-            Decision::Deny(reason) => (reason.rule(), reason.to_string()),
+            Verdict::Deny(reason) => reason.to_string(),
+            Verdict::PerRequest => match matches.first() {
+                Some(first) => format!("the intention {} is about requests", first.rule),
+                None => "requests are decided one by one".to_owned(),
+            },
         };
-        let matches = snapshot
-            .received
-            .iter()
-            .flat_map(|received| received.compiled.matching(caller));
         Explanation {
             caller: caller.clone(),
             destination: self.shared.service.to_string(),
-            matches: matches
-                .enumerate()
-                .map(|(position, entry)| {
-                    let applied = position == 0 && rule.is_some();
-                    Match::new(
-                        Rule::clone(&entry.rule),
-                        entry.intention.effect.to_string(),
-                        applied,
-                    )
-                })
-                .collect(),
+            request: request.map(|head| format!("{} {}", head.method, head.uri.path())),
+            verdict,
             because,
-            decision,
+            matches,
             default: snapshot.default.to_string(),
             age: self.age(),
         }
     }
 
     /// The same for a service of our own trust domain and the default namespace.
-    pub fn explain_service(&self, caller: &ServiceName) -> Explanation {
+    pub fn explain_service(&self, caller: &ServiceName, request: Option<&Parts>) -> Explanation {
         let own = &self.shared.own;
-        self.explain(&ServiceId::new(
-            own.name(),
-            &own.datacenter(),
-            caller.clone(),
-        ))
+        let caller = ServiceId::new(own.name(), &own.datacenter(), caller.clone());
+        self.explain(&caller, request)
     }
 
     /// What is in force, how old it is, and what is wrong with it.
@@ -177,6 +230,7 @@ impl Intentions {
             generation: snapshot.generation,
             received: snapshot.received.is_some(),
             age: self.age(),
+            shadow: self.shadow,
             stale: snapshot.stale.is_some(),
             failing_for: watch.failing_for,
             last_error: watch.last_error,
@@ -212,20 +266,20 @@ impl Intentions {
 impl Authorize for Intentions {
     fn connection(&self, caller: Caller<'_>) -> Verdict {
         match caller {
-            Caller::Peer(peer) => self.decide(peer.id()).into(),
+            Caller::Peer(peer) => self.decide(peer.id()),
             Caller::Unauthenticated => Verdict::Deny(UNAUTHENTICATED),
         }
     }
 
-    fn request(&self, caller: Caller<'_>, _head: &Parts) -> Decision {
+    fn request(&self, caller: Caller<'_>, head: &Parts) -> Decision {
         match caller {
-            Caller::Peer(peer) => self.decide(peer.id()),
+            Caller::Peer(peer) => self.decide_request(peer.id(), head),
             Caller::Unauthenticated => Decision::Deny(UNAUTHENTICATED),
         }
     }
 
-    fn changes(&self) -> Option<watch::Receiver<u64>> {
-        Some(self.shared.changes.subscribe())
+    fn changes(&self) -> Changes {
+        self.shared.changes.subscribe().into()
     }
 }
 

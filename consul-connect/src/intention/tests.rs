@@ -4,8 +4,9 @@ use consul_api::intention as wire;
 use proptest::prelude::*;
 use serde_json::json;
 
-use super::Compiled;
-use crate::{Decision, ServiceId, ServiceName};
+use super::compiled::Destination;
+use super::{Compiled, DefaultPolicy};
+use crate::{Decision, ServiceId, ServiceName, Verdict, jwt::Tokens};
 
 fn name(name: &str) -> ServiceName {
     name.parse().expect("a service name")
@@ -38,20 +39,37 @@ fn api(intentions: &[wire::Intention]) -> Compiled {
 enum Answer {
     Allow,
     Deny,
+    PerRequest,
     Nothing,
 }
 
-fn answer(decision: Option<Decision>) -> Answer {
-    match decision {
-        Some(Decision::Allow(_)) => Answer::Allow,
-        Some(Decision::Deny(_)) => Answer::Deny,
+/// About a connection, where the default denies.
+fn answer(set: &Compiled, caller: &ServiceId) -> Answer {
+    match set.connection(caller, DefaultPolicy::Deny) {
+        Some(Verdict::Allow(_)) => Answer::Allow,
+        Some(Verdict::Deny(_)) => Answer::Deny,
+        Some(Verdict::PerRequest) => Answer::PerRequest,
         None => Answer::Nothing,
     }
 }
 
+/// About a request without a token.
+fn request(
+    set: &Compiled,
+    service: &str,
+    target: &str,
+    default: DefaultPolicy,
+) -> Option<Decision> {
+    let (head, ()) = http::Request::get(target)
+        .body(())
+        .expect("a request")
+        .into_parts();
+    set.request(&caller(service), &head, &Tokens::default(), default)
+}
+
 fn denial(compiled: &Compiled, service: &str) -> (String, &'static str) {
-    match compiled.decide(&caller(service)) {
-        Some(Decision::Deny(reason)) => (reason.to_string(), reason.code()),
+    match compiled.connection(&caller(service), DefaultPolicy::Deny) {
+        Some(Verdict::Deny(reason)) => (reason.to_string(), reason.code()),
         other => panic!("expected a denial by a rule, got {other:?}"),
     }
 }
@@ -63,30 +81,26 @@ fn an_exact_source_goes_before_a_wildcard_and_an_exact_destination_before_both()
         rule("web", "api", "allow"),
         rule("web", "*", "deny"),
     ]);
-    assert_eq!(answer(set.decide(&caller("web"))), Answer::Allow);
-    assert_eq!(answer(set.decide(&caller("other"))), Answer::Deny);
+    assert_eq!(answer(&set, &caller("web")), Answer::Allow);
+    assert_eq!(answer(&set, &caller("other")), Answer::Deny);
     // Envoy's configuration would let the more specific source through here; Consul's documentation does not.
     let set = api(&[rule("web", "*", "allow"), rule("*", "api", "deny")]);
-    assert_eq!(answer(set.decide(&caller("web"))), Answer::Deny);
+    assert_eq!(answer(&set, &caller("web")), Answer::Deny);
 }
 
 #[test]
 fn names_are_compared_literally() {
     let set = api(&[rule("web", "api", "allow"), rule("w.b", "api", "deny")]);
     for other in ["Web", "web2", "we", "web.", "wxb"] {
-        assert_eq!(
-            answer(set.decide(&caller(other))),
-            Answer::Nothing,
-            "{other}"
-        );
+        assert_eq!(answer(&set, &caller(other)), Answer::Nothing, "{other}");
     }
 }
 
 #[test]
 fn nothing_said_about_a_caller_leaves_it_to_the_default() {
-    assert_eq!(answer(api(&[]).decide(&caller("web"))), Answer::Nothing);
+    assert_eq!(answer(&api(&[]), &caller("web")), Answer::Nothing);
     assert_eq!(
-        answer(api(&[rule("db", "api", "deny")]).decide(&caller("web"))),
+        answer(&api(&[rule("db", "api", "deny")]), &caller("web")),
         Answer::Nothing
     );
 }
@@ -94,7 +108,7 @@ fn nothing_said_about_a_caller_leaves_it_to_the_default() {
 #[test]
 fn a_reason_names_the_rule_and_its_precedence() {
     let set = api(&[rule("web", "api", "deny")]);
-    let Some(Decision::Deny(reason)) = set.decide(&caller("web")) else {
+    let Some(Verdict::Deny(reason)) = set.connection(&caller("web"), DefaultPolicy::Deny) else {
         panic!("denied")
     };
     assert_eq!(
@@ -119,44 +133,165 @@ fn a_precedence_sent_by_the_server_decides_nothing() {
     allow.precedence = 9;
     let mut deny = rule("web", "api", "deny");
     deny.precedence = 1;
-    assert_eq!(
-        answer(api(&[allow, deny]).decide(&caller("web"))),
-        Answer::Deny
-    );
+    assert_eq!(answer(&api(&[allow, deny]), &caller("web")), Answer::Deny);
+}
+
+fn with_permissions(source: &str, permissions: serde_json::Value) -> wire::Intention {
+    intention(json!({
+        "SourceName": source, "DestinationName": "api", "Permissions": permissions,
+    }))
 }
 
 #[test]
-fn permissions_deny_their_source_and_no_lower_rule_takes_their_place() {
-    let l7 = intention(json!({
-        "SourceName": "web", "DestinationName": "api",
-        "Permissions": [{"Action": "allow", "HTTP": {"PathPrefix": "/"}}],
-    }));
+fn permissions_leave_a_connection_to_its_requests() {
+    let l7 = with_permissions(
+        "web",
+        json!([{"Action": "allow", "HTTP": {"PathPrefix": "/"}}]),
+    );
     let set = api(&[l7, rule("*", "api", "allow")]);
-    let (text, code) = denial(&set, "web");
-    assert!(text.contains("L7 permissions"), "{text}");
-    assert_eq!(code, "intention_l7");
+    assert_eq!(answer(&set, &caller("web")), Answer::PerRequest);
     assert_eq!(
-        answer(set.decide(&caller("db"))),
+        answer(&set, &caller("db")),
         Answer::Allow,
         "others are not touched"
     );
-    assert!(set.findings()[0].denies);
 }
 
 #[test]
-fn a_required_token_denies_what_hangs_on_it() {
+fn the_first_permission_that_matches_decides_and_is_named() {
+    let l7 = with_permissions(
+        "web",
+        json!([
+            {"Action": "deny", "HTTP": {"PathPrefix": "/admin"}},
+            {"Action": "allow", "HTTP": {"PathPrefix": "/"}},
+        ]),
+    );
+    let set = api(&[l7]);
+    match request(&set, "web", "/orders", DefaultPolicy::Deny) {
+        Some(Decision::Allow(permit)) => {
+            let rule = permit.rule().expect("a rule").to_string();
+            assert_eq!(rule, "web => api (precedence 9, permission 1)");
+        }
+        other => panic!("allowed: {other:?}"),
+    }
+    match request(&set, "web", "/admin/x?y=/orders", DefaultPolicy::Allow) {
+        Some(Decision::Deny(reason)) => {
+            assert_eq!(reason.code(), "intention");
+            assert_eq!(reason.rule().and_then(|rule| rule.permission), Some(0));
+        }
+        other => panic!("denied: {other:?}"),
+    }
+}
+
+#[test]
+fn where_no_permission_matches_the_default_decides_and_no_lower_intention() {
+    let l7 = with_permissions(
+        "web",
+        json!([{"Action": "allow", "HTTP": {"PathExact": "/orders"}}]),
+    );
+    let set = api(&[l7, rule("*", "api", "allow")]);
+    match request(&set, "web", "/other", DefaultPolicy::Deny) {
+        Some(Decision::Deny(reason)) => {
+            assert_eq!(reason.code(), "no_permission");
+            let text = reason.to_string();
+            assert!(text.contains("web => api (precedence 9)"), "{text}");
+        }
+        other => panic!("denied: {other:?}"),
+    }
+    let allowed = request(&set, "web", "/other", DefaultPolicy::Allow);
+    assert!(allowed.is_some_and(|decision| decision.is_allow()));
+    assert!(request(&set, "db", "/other", DefaultPolicy::Deny).is_some_and(|d| d.is_allow()));
+}
+
+#[test]
+fn permissions_that_cannot_be_carried_out_deny_the_caller_and_say_which() {
+    for (permissions, word) in [
+        (
+            json!([{"Action": "allow", "HTTP": {"PathRegex": "("}}]),
+            "PathRegex",
+        ),
+        (
+            json!([{"Action": "allow", "HTTP": {"PathPrefix": "/", "Novelty": 1}}]),
+            "Novelty",
+        ),
+        (
+            json!([{"Action": "audit", "HTTP": {"PathPrefix": "/"}}]),
+            "audit",
+        ),
+        (
+            json!([{"Action": "allow", "HTTP": {"PathPrefix": "/"}, "JWT": {"Providers": []}}]),
+            "provider",
+        ),
+    ] {
+        let set = api(&[
+            with_permissions("web", permissions),
+            rule("*", "api", "allow"),
+        ]);
+        let (text, code) = denial(&set, "web");
+        assert!(text.contains(word), "{text}");
+        assert_eq!(code, "intention_unknown");
+        assert!(set.findings()[0].denies);
+    }
+    let mut both = with_permissions(
+        "web",
+        json!([{"Action": "allow", "HTTP": {"PathPrefix": "/"}}]),
+    );
+    both.action = Some("allow".to_owned());
+    assert!(denial(&api(&[both]), "web").0.contains("both"));
+}
+
+#[test]
+fn permissions_deny_where_consul_says_that_there_are_no_requests() {
+    let l7 = with_permissions(
+        "web",
+        json!([{"Action": "allow", "HTTP": {"PathPrefix": "/"}}]),
+    );
+    let tcp = Destination {
+        service: name("api"),
+        namespace: "default".to_owned(),
+        has_requests: false,
+    };
+    let set = Compiled::about(&tcp, &[l7, rule("db", "api", "allow")]);
+    assert!(denial(&set, "web").0.contains("tcp"));
+    assert_eq!(answer(&set, &caller("db")), Answer::Allow);
+}
+
+#[test]
+fn a_required_token_makes_a_permission_depend_on_the_request_and_a_denial_stay_one() {
     let jwt = json!({"Providers": [{"Name": "okta"}]});
     let mut allow = rule("web", "api", "allow");
     allow.jwt = Some(serde_json::from_value(jwt.clone()).expect("a requirement"));
     let mut deny = rule("db", "api", "deny");
     deny.jwt = Some(serde_json::from_value(jwt).expect("a requirement"));
     let set = api(&[allow, deny]);
-    assert_eq!(denial(&set, "web").1, "intention_jwt");
-    assert_eq!(
-        denial(&set, "db").1,
-        "intention",
-        "a denial is one without a token as well"
-    );
+    assert_eq!(set.token_providers().collect::<Vec<_>>(), ["okta"]);
+    assert_eq!(answer(&set, &caller("web")), Answer::PerRequest);
+    // Consul's proxies enforce nothing here where the default allows.
+    for default in [DefaultPolicy::Allow, DefaultPolicy::Deny] {
+        match request(&set, "web", "/", default) {
+            Some(Decision::Deny(reason)) => {
+                let text = reason.to_string();
+                assert!(
+                    text.contains("`okta`") && text.contains("web => api"),
+                    "{text}"
+                );
+            }
+            other => panic!("denied: {other:?}"),
+        }
+    }
+    assert_eq!(denial(&set, "db").1, "intention");
+}
+
+#[test]
+fn where_the_default_allows_a_lower_denial_that_names_the_caller_stands() {
+    let set = api(&[rule("*", "api", "allow"), rule("web", "*", "deny")]);
+    assert_eq!(answer(&set, &caller("web")), Answer::Allow);
+    assert!(matches!(
+        set.connection(&caller("web"), DefaultPolicy::Allow),
+        Some(Verdict::Deny(_))
+    ));
+    assert!(request(&set, "web", "/", DefaultPolicy::Allow).is_some_and(|d| !d.is_allow()));
+    assert!(request(&set, "db", "/", DefaultPolicy::Allow).is_some_and(|d| d.is_allow()));
 }
 
 #[test]
@@ -212,7 +347,7 @@ fn an_unknown_key_of_an_entry_is_reported_and_the_entry_evaluated() {
         serde_json::from_value(json!(true)).expect("json"),
     );
     let set = api(&[allow]);
-    assert_eq!(answer(set.decide(&caller("web"))), Answer::Allow);
+    assert_eq!(answer(&set, &caller("web")), Answer::Allow);
     let [finding] = set.findings() else {
         panic!("one finding: {:?}", set.findings())
     };
@@ -229,7 +364,7 @@ fn a_rule_about_a_cluster_peer_never_matches_a_caller_of_ours() {
     let mut anybody = rule("*", "api", "deny");
     anybody.source_peer = "east".to_owned();
     let set = api(&[peered, anybody]);
-    assert_eq!(answer(set.decide(&caller("web"))), Answer::Nothing);
+    assert_eq!(answer(&set, &caller("web")), Answer::Nothing);
     assert!(set.findings()[0].text.contains("`east`"));
 }
 
@@ -238,25 +373,25 @@ fn partition_and_namespace_must_be_the_callers() {
     let mut other = rule("web", "api", "allow");
     other.source_partition = "west".to_owned();
     let set = api(&[other]);
-    assert_eq!(answer(set.decide(&caller("web"))), Answer::Nothing);
+    assert_eq!(answer(&set, &caller("web")), Answer::Nothing);
     assert_eq!(
-        answer(set.decide(&caller("web").with_partition("west"))),
+        answer(&set, &caller("web").with_partition("west")),
         Answer::Allow
     );
     assert_eq!(
-        answer(set.decide(&caller("web").with_partition("West"))),
+        answer(&set, &caller("web").with_partition("West")),
         Answer::Nothing
     );
 
     let set = api(&[rule("*", "api", "allow")]);
     assert_eq!(
-        answer(set.decide(&caller("web").with_namespace("team"))),
+        answer(&set, &caller("web").with_namespace("team")),
         Answer::Nothing
     );
     let mut everywhere = rule("*", "api", "allow");
     everywhere.source_ns = "*".to_owned();
     assert_eq!(
-        answer(api(&[everywhere]).decide(&caller("web").with_namespace("team"))),
+        answer(&api(&[everywhere]), &caller("web").with_namespace("team")),
         Answer::Allow
     );
 }
@@ -269,7 +404,7 @@ fn the_callers_datacenter_is_not_looked_at() {
         name("web"),
     );
     assert_eq!(
-        answer(api(&[rule("web", "api", "allow")]).decide(&elsewhere)),
+        answer(&api(&[rule("web", "api", "allow")]), &elsewhere),
         Answer::Allow
     );
 }
@@ -277,7 +412,7 @@ fn the_callers_datacenter_is_not_looked_at() {
 #[test]
 fn an_intention_about_another_destination_is_left_out_and_reported() {
     let set = api(&[rule("web", "billing", "allow")]);
-    assert_eq!(answer(set.decide(&caller("web"))), Answer::Nothing);
+    assert_eq!(answer(&set, &caller("web")), Answer::Nothing);
     assert!(set.is_empty());
     assert_eq!(set.findings().len(), 1);
 }
@@ -303,13 +438,9 @@ fn the_reply_of_a_real_consul_is_read() {
         4,
         "of the two rules about `*` the lower one can never decide"
     );
-    assert_eq!(answer(set.decide(&caller("admin"))), Answer::Allow);
+    assert_eq!(answer(&set, &caller("admin")), Answer::Allow);
     for denied in ["bad", "monitor", "anybody"] {
-        assert_eq!(
-            answer(set.decide(&caller(denied))),
-            Answer::Deny,
-            "{denied}"
-        );
+        assert_eq!(answer(&set, &caller(denied)), Answer::Deny, "{denied}");
     }
     assert!(set.findings().is_empty());
 }
@@ -442,7 +573,7 @@ proptest! {
 
     #[test]
     fn the_compiled_set_decides_as_the_model(rules in prop::collection::vec(any_intention(), 0..12), caller in any_caller()) {
-        prop_assert_eq!(answer(api(&rules).decide(&caller)), model::decide(&rules, "api", &caller));
+        prop_assert_eq!(answer(&api(&rules), &caller), model::decide(&rules, "api", &caller));
     }
 
     #[test]
@@ -451,7 +582,7 @@ proptest! {
             .prop_flat_map(|rules| (Just(rules.clone()), Just(rules).prop_shuffle())),
         caller in any_caller(),
     ) {
-        prop_assert_eq!(answer(api(&rules).decide(&caller)), answer(api(&shuffled).decide(&caller)));
+        prop_assert_eq!(answer(&api(&rules), &caller), answer(&api(&shuffled), &caller));
     }
 
     #[test]
@@ -460,9 +591,9 @@ proptest! {
         at in any::<prop::sample::Index>(), caller in any_caller(), default_allows in any::<bool>(),
     ) {
         added.action = Some("deny".to_owned());
-        let allowed = |rules: &[wire::Intention]| match answer(api(rules).decide(&caller)) {
+        let allowed = |rules: &[wire::Intention]| match answer(&api(rules), &caller) {
             Answer::Allow => true,
-            Answer::Deny => false,
+            Answer::Deny | Answer::PerRequest => false,
             Answer::Nothing => default_allows,
         };
         let before = allowed(&rules);
@@ -478,9 +609,9 @@ proptest! {
     ) {
         prop_assume!(word != "allow");
         added.action = Some(word);
-        let allowed = |rules: &[wire::Intention]| match answer(api(rules).decide(&caller)) {
+        let allowed = |rules: &[wire::Intention]| match answer(&api(rules), &caller) {
             Answer::Allow => true,
-            Answer::Deny => false,
+            Answer::Deny | Answer::PerRequest => false,
             Answer::Nothing => default_allows,
         };
         let before = allowed(&rules);

@@ -6,10 +6,7 @@ use std::{
 };
 
 use rustls_pki_types::{CertificateDer, UnixTime};
-use tokio::{
-    sync::watch,
-    time::{Instant, sleep_until},
-};
+use tokio::time::{Instant, sleep_until};
 
 use super::{
     Grace, Layer, LiveSet,
@@ -17,7 +14,8 @@ use super::{
     review::{Action, NO_REQUESTS, Present, review},
 };
 use crate::{
-    Authorize, Caller, Identity, InvalidPeer, Peer, Permit, Reason, Roots, Snapshot, Verdict,
+    Authorize, Caller, Changes, Identity, InvalidPeer, Peer, Permit, Reason, Roots, Snapshot,
+    Verdict,
     task::Task,
     tls::{Usage, verify},
 };
@@ -57,7 +55,7 @@ async fn run(set: Arc<LiveSet>, rules: Rules) {
     let mut policy = rules
         .authorize
         .as_ref()
-        .and_then(|authorize| authorize.changes());
+        .map_or_else(Changes::never, |authorize| authorize.changes());
     let (mut roots_changed, mut rules_changed) = (true, true);
     let mut seen: Option<Arc<Roots>> = None;
     loop {
@@ -90,17 +88,10 @@ async fn run(set: Arc<LiveSet>, rules: Rules) {
         tokio::select! {
             // A closed channel says that nothing will change any more, never that something has.
             Ok(()) = identity.changed() => roots_changed = true,
-            Ok(()) = changed(&mut policy) => rules_changed = true,
+            () = policy.changed() => rules_changed = true,
             () = set.sooner.notified() => {}
             () = sleep(next) => {}
         }
-    }
-}
-
-async fn changed(policy: &mut Option<watch::Receiver<u64>>) -> Result<(), watch::error::RecvError> {
-    match policy {
-        Some(policy) => policy.changed().await,
-        None => std::future::pending().await,
     }
 }
 

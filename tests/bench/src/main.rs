@@ -3,9 +3,9 @@
 //! Machines are shared and noisy, so each table has its control in the same run, measured in turns with it, and what counts
 //! is the ratio. Nothing is asserted here.
 
+mod authorize;
 mod bare;
 mod child;
-mod decide;
 mod handshake;
 mod l4;
 mod memory;
@@ -22,7 +22,7 @@ use options::Options;
 /// Whatever went wrong; a benchmark ends with it.
 type Failure = Box<dyn Error + Send + Sync>;
 
-const USAGE: &str = "usage: mesh-bench handshake|decide|l4|propagation|memory \
+const USAGE: &str = "usage: mesh-bench authorize|handshake|l4|propagation|memory \
                      [--rounds N] [--seconds S] [--changes N] [--connections N]";
 
 #[tokio::main]
@@ -34,10 +34,7 @@ async fn main() -> ExitCode {
         // The other processes of a measurement.
         "child" => child::run(&rest).await,
         "handshake" => handshake::run().await,
-        "decide" => {
-            decide::run();
-            Ok(())
-        }
+        "authorize" => authorize::run(),
         "l4" | "propagation" | "memory" => match Options::parse(&rest) {
             Ok(options) if what == "l4" => l4::run(&options).await,
             Ok(options) if what == "memory" => memory::run(&options).await,

@@ -10,8 +10,8 @@ use std::{
 };
 
 use consul_connect::{
-    Accepted, Authorize, Caller, Closing, Connection, Decision, Layer, Material, Permit, Reason,
-    Refused, Verdict,
+    Accepted, Authorize, Caller, Changes, Closing, Connection, Decision, Layer, Material, Permit,
+    Reason, Refused, Verdict,
     test_util::{LeafSpec, TestCa},
 };
 use http::request::Parts;
@@ -58,8 +58,8 @@ impl Authorize for Switch {
         self.decide(caller)
     }
 
-    fn changes(&self) -> Option<watch::Receiver<u64>> {
-        Some(self.generation.subscribe())
+    fn changes(&self) -> Changes {
+        self.generation.subscribe().into()
     }
 }
 

@@ -9,7 +9,7 @@ use std::{
 use consul_connect::{ConnectError, Peer, Reason, Refused};
 
 use super::{
-    exchange::{Exchanges, decision_counter},
+    exchange::{Exchanges, decision_counter, denied, permitted},
     sink::{Counter, Gauge, Sink},
 };
 use crate::{
@@ -43,12 +43,7 @@ impl Inbound {
 
     /// A caller of byte streams was let in.
     pub(crate) fn permitted(&self, permit: &Permit) {
-        let reason = if permit.rule().is_some() {
-            "intention"
-        } else {
-            "default"
-        };
-        decision_counter(&self.sink, (true, reason), "connection").increment();
+        decision_counter(&self.sink, permitted(permit), "connection").increment();
     }
 
     /// A connection was refused.
@@ -61,7 +56,7 @@ impl Inbound {
             }
             Refused::Denied { reason, .. } => {
                 self.ends.handshake("ok").increment();
-                decision_counter(&self.sink, (false, reason.code()), "connection").increment();
+                decision_counter(&self.sink, denied(reason), "connection").increment();
             }
             _ => self.ends.handshake(refused.code()).increment(),
         }

@@ -11,7 +11,7 @@ use super::{
 };
 use crate::{
     ErrorKind,
-    authorize::Decision,
+    authorize::{Decision, Permit, Reason},
     grpc,
     metrics::{DECISIONS, REQUEST_SECONDS, REQUESTS},
 };
@@ -34,8 +34,8 @@ enum Outcome {
     Failed(&'static str),
 }
 
-/// `true` and why somebody was allowed, or `false` and why not.
-type Judged = (bool, &'static str);
+/// `allow`, `deny` or `shadow_deny`, and why.
+pub(super) type Judged = (&'static str, &'static str);
 
 impl Exchanges {
     pub(super) fn new(sink: Sink, direction: &'static str, peer: Arc<str>) -> Arc<Self> {
@@ -94,26 +94,33 @@ impl Exchanges {
     }
 }
 
-pub(super) fn judged(decision: &Decision) -> Judged {
+fn judged(decision: &Decision) -> Judged {
     match decision {
-        Decision::Allow(permit) if permit.rule().is_some() => (true, "intention"),
-        Decision::Allow(_) => (true, "default"),
-        Decision::Deny(reason) => (false, reason.code()),
+        Decision::Allow(permit) => permitted(permit),
+        Decision::Deny(reason) => denied(reason),
         // A later kind that this crate does not know is not a permission.
-        _ => (false, "unknown"),
+        _ => ("deny", "unknown"),
     }
+}
+
+pub(super) fn permitted(permit: &Permit) -> Judged {
+    match (permit.overruled(), permit.rule()) {
+        (Some(denial), _) => ("shadow_deny", denial.code()),
+        (None, Some(_)) => ("allow", "intention"),
+        (None, None) => ("allow", "default"),
+    }
+}
+
+pub(super) fn denied(reason: &Reason) -> Judged {
+    ("deny", reason.code())
 }
 
 pub(super) fn decision_counter(
     sink: &Sink,
-    (allowed, reason): Judged,
+    (decision, reason): Judged,
     layer: &'static str,
 ) -> super::sink::Counter {
-    let labels = [
-        ("decision", if allowed { "allow" } else { "deny" }),
-        ("layer", layer),
-        ("reason", reason),
-    ];
+    let labels = [("decision", decision), ("layer", layer), ("reason", reason)];
     sink.counter(DECISIONS, &labels)
 }
 

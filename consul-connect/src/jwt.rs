@@ -1,0 +1,43 @@
+//! JSON Web Tokens in intentions: whose tokens are accepted, what they must say, and what the application sees of them.
+//!
+//! An intention, or one of its permissions, can require a token of one of several providers. What a provider is, is said by a
+//! `jwt-provider` config entry: issuer, audiences, the keys or where to fetch them, and where in a request its tokens are.
+//! [`JwtProviders`](store::JwtProviders) follows the entries that the intentions name, and keeps their keys.
+//!
+//! It decides as an Envoy under Consul 1.22 does, or more strictly. More strictly:
+//!
+//! * Signatures: RS256 to RS512, PS256 to PS512, ES256 to ES512 (each with its own curve) and EdDSA (Ed25519), with RSA keys of 2048
+//!   to 8192 bits. No shared secrets (`HS256`), no ES512 with ring.
+//! * Critical header parameters (`crit`) refuse a token. `exp` may be absent, but 0 is a date that is over.
+//! * `ClockSkewSeconds` is honoured, 30 if it is not set. Consul does not send it to Envoy, which allows 60; more than that
+//!   is never allowed.
+//! * Every token in the places of a provider must be good, also if a parameter or cookie is repeated: what the application
+//!   takes for the token must not be one that nobody has verified. Behind the token in a header there may be nothing.
+//! * A provider or requirement with something this version does not know accepts nothing, and says so.
+//! * Keys are fetched over TLS with the server's name verified, or from this host itself.
+//!
+//! A token that is refused never makes an error, only a denial with its reason. No token, and no part of one, is in any reason, error,
+//! `Debug` or log.
+
+mod algorithm;
+mod claims;
+mod der;
+mod edits;
+mod invalid;
+mod key;
+mod key_set;
+mod location;
+mod provider;
+mod requirement;
+mod source;
+mod token;
+mod tokens;
+
+pub use edits::RequestEdits;
+pub use invalid::{InvalidToken, Part};
+pub(crate) use requirement::{InvalidRequirement, Requirement, Unmet};
+pub(crate) use tokens::Providers;
+pub use tokens::Tokens;
+
+#[cfg(test)]
+mod tests;

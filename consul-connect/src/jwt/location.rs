@@ -1,0 +1,172 @@
+//! Where in a request a token is.
+
+use std::borrow::Cow;
+
+use consul_api::config_entry as wire;
+use http::{HeaderName, header, request::Parts};
+use percent_encoding::percent_decode;
+
+/// One place to look at.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Place {
+    Header { name: HeaderName, prefix: Box<str> },
+    Query(Box<str>),
+    Cookie(Box<str>),
+}
+
+/// A place, and what becomes of a verified token there.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Location {
+    pub(super) place: Place,
+    pub(super) forward: bool,
+}
+
+/// Why a location cannot be looked at.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub(super) enum InvalidLocation {
+    #[error("it has keys this version does not know: `{0}`")]
+    UnknownKeys(String),
+    #[error("it is not exactly one of a header, a query parameter and a cookie")]
+    NotOne,
+    #[error("its name {0:?} is none")]
+    Name(String),
+}
+
+impl Location {
+    /// What Consul documents for a provider without locations.
+    pub(super) fn defaults() -> Vec<Self> {
+        let places = [
+            Place::Header {
+                name: header::AUTHORIZATION,
+                prefix: "Bearer ".into(),
+            },
+            Place::Query("access_token".into()),
+        ];
+        let location = |place| Self {
+            place,
+            forward: false,
+        };
+        places.map(location).into()
+    }
+
+    /// # Errors
+    /// What this version does not understand, or Consul should not have accepted.
+    pub(super) fn compile(wire: &wire::JwtLocation) -> Result<Self, InvalidLocation> {
+        known(&wire.extra)?;
+        let named = |name: &str| match name {
+            "" => Err(InvalidLocation::Name(String::new())),
+            name => Ok(name.into()),
+        };
+        let (place, forward) = match (&wire.header, &wire.query_param, &wire.cookie) {
+            (Some(header), None, None) => {
+                known(&header.extra)?;
+                let name = HeaderName::try_from(header.name.as_str())
+                    .ok()
+                    .ok_or_else(|| InvalidLocation::Name(header.name.clone()))?;
+                let prefix = header.value_prefix.as_str().into();
+                (Place::Header { name, prefix }, header.forward)
+            }
+            (None, Some(parameter), None) => {
+                known(&parameter.extra)?;
+                (Place::Query(named(&parameter.name)?), false)
+            }
+            (None, None, Some(cookie)) => {
+                known(&cookie.extra)?;
+                (Place::Cookie(named(&cookie.name)?), false)
+            }
+            _ => return Err(InvalidLocation::NotOne),
+        };
+        Ok(Self { place, forward })
+    }
+}
+
+fn known(extra: &consul_api::Extra) -> Result<(), InvalidLocation> {
+    if extra.is_empty() {
+        return Ok(());
+    }
+    let keys: Vec<&str> = extra.keys().map(String::as_str).collect();
+    Err(InvalidLocation::UnknownKeys(keys.join("`, `")))
+}
+
+impl Place {
+    /// What is there: whoever finds several has to take all of them for tokens, because the application may take any.
+    pub(super) fn find<'a>(&self, head: &'a Parts) -> Vec<Cow<'a, [u8]>> {
+        match self {
+            Self::Header { name, prefix } => in_header(head, name, prefix.as_bytes())
+                .into_iter()
+                .collect(),
+            Self::Query(name) => pairs(head.uri.query().unwrap_or_default())
+                .filter(|pair| pair.is_named(name))
+                .map(|pair| Cow::from(percent_decode(pair.value.as_bytes())))
+                .collect(),
+            Self::Cookie(name) => head
+                .headers
+                .get_all(header::COOKIE)
+                .iter()
+                .flat_map(|cookies| cookies.as_bytes().split(|byte| *byte == b';'))
+                .filter_map(|cookie| in_cookie(cookie, name.as_bytes()))
+                .map(Cow::Borrowed)
+                .collect(),
+        }
+    }
+}
+
+/// A header that is repeated is one list, as Envoy takes it: RFC 9110 section 5.3. The prefix may stand anywhere in it; behind the
+/// token there is to be nothing, so a list can have a token at its end only.
+fn in_header<'a>(head: &'a Parts, name: &HeaderName, prefix: &[u8]) -> Option<Cow<'a, [u8]>> {
+    let mut values = head
+        .headers
+        .get_all(name)
+        .iter()
+        .map(|value| value.as_bytes());
+    let first = values.next()?;
+    match values.next() {
+        None => Some(Cow::Borrowed(after(first, prefix)?)),
+        Some(second) => {
+            let all: Vec<&[u8]> = [first, second].into_iter().chain(values).collect();
+            let joined = all.join(&b',');
+            Some(Cow::Owned(after(&joined, prefix)?.to_vec()))
+        }
+    }
+}
+
+fn after<'a>(value: &'a [u8], prefix: &[u8]) -> Option<&'a [u8]> {
+    let rest = if prefix.is_empty() {
+        value
+    } else {
+        let at = value
+            .windows(prefix.len())
+            .position(|part| part == prefix)?;
+        &value[at + prefix.len()..]
+    };
+    Some(rest.trim_ascii())
+}
+
+fn in_cookie<'a>(cookie: &'a [u8], name: &[u8]) -> Option<&'a [u8]> {
+    let value = cookie.trim_ascii().strip_prefix(name)?.strip_prefix(b"=")?;
+    let quoted = value
+        .strip_prefix(b"\"")
+        .and_then(|value| value.strip_suffix(b"\""));
+    Some(quoted.unwrap_or(value))
+}
+
+/// One `name=value` of a query, as it is written.
+#[derive(Clone, Copy)]
+pub(super) struct Pair<'a> {
+    pub(super) text: &'a str,
+    name: &'a str,
+    value: &'a str,
+}
+
+impl Pair<'_> {
+    pub(super) fn is_named(&self, name: &str) -> bool {
+        percent_decode(self.name.as_bytes()).eq(name.bytes())
+    }
+}
+
+pub(super) fn pairs(query: &str) -> impl Iterator<Item = Pair<'_>> {
+    query.split('&').map(|text| {
+        let (name, value) = text.split_once('=').unwrap_or((text, ""));
+        Pair { text, name, value }
+    })
+}
