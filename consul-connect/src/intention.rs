@@ -32,6 +32,7 @@ mod published;
 mod requests;
 mod rule;
 mod source_match;
+mod start;
 mod status;
 mod store;
 

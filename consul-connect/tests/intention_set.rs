@@ -15,6 +15,7 @@ use tokio::time::timeout;
 
 const LONG: Duration = Duration::from_secs(30);
 const MATCH: &str = "/v1/connect/intentions/match";
+const AUTHORIZE: &str = "/v1/agent/connect/authorize";
 
 fn name(name: &str) -> ServiceName {
     name.parse().expect("a service name")
@@ -163,7 +164,7 @@ async fn the_default_is_what_the_agent_decides_about_a_source_nobody_names() {
 async fn a_default_nobody_says_is_deny_and_says_what_was_tried() {
     let dev = ConsulDev::start().await.expect("a Consul");
     dev.fault(FaultRule::new(
-        "/v1/agent/connect/authorize",
+        AUTHORIZE,
         Fault::status(403, "Permission denied"),
     ));
     dev.fault(FaultRule::new(
@@ -183,6 +184,60 @@ async fn a_default_nobody_says_is_deny_and_says_what_was_tried() {
         set.decide(&caller(&dev, "web")).is_allow()
     })
     .await;
+}
+
+#[tokio::test]
+async fn is_ready_when_the_default_is_known_too() {
+    let dev = ConsulDev::start().await.expect("a Consul");
+    dev.fault(FaultRule::new(
+        AUTHORIZE,
+        Fault::Delay(Duration::from_millis(300)),
+    ));
+    let intentions = follow(&dev, IntentionsConfig::default());
+    intentions.ready().await.expect("readable");
+    assert!(intentions.decide(&caller(&dev, "web")).is_allow());
+    assert_eq!(
+        intentions.status().default.origin(),
+        &DefaultOrigin::AgentAclPolicy
+    );
+}
+
+#[tokio::test]
+async fn is_ready_with_the_default_when_the_agent_comes_back_after_the_first_question() {
+    let dev = ConsulDev::start().await.expect("a Consul");
+    for path in [MATCH, AUTHORIZE, "/v1/agent/self"] {
+        dev.fault(FaultRule::new(path, Fault::no_leader()));
+    }
+    let intentions = follow(&dev, IntentionsConfig::default());
+    until(&intentions, |set| {
+        set.status().default.to_string().contains("500")
+    })
+    .await;
+    dev.clear_faults();
+    dev.fault(FaultRule::new(
+        AUTHORIZE,
+        Fault::Delay(Duration::from_millis(300)),
+    ));
+    intentions.ready().await.expect("readable");
+    assert!(intentions.decide(&caller(&dev, "web")).is_allow());
+}
+
+#[tokio::test]
+async fn is_ready_though_the_agent_never_says_the_default() {
+    let dev = ConsulDev::start().await.expect("a Consul");
+    dev.set_intention("web", "api", true).expect("an intention");
+    dev.fault(FaultRule::new(AUTHORIZE, Fault::Hang));
+    let intentions = follow(&dev, IntentionsConfig::default());
+    timeout(LONG, intentions.ready())
+        .await
+        .expect("it does not wait for ever")
+        .expect("readable");
+    assert!(intentions.decide(&caller(&dev, "web")).is_allow());
+    assert_eq!(denied_by(&intentions, &caller(&dev, "other")), "default");
+    timeout(Duration::ZERO, intentions.ready())
+        .await
+        .expect("it has waited once")
+        .expect("readable");
 }
 
 #[tokio::test]

@@ -6,7 +6,7 @@ use consul_api::{AclPolicy, Error, Update, Watch, intention as wire};
 use futures_util::StreamExt;
 use tokio::{sync::watch, time::sleep};
 
-use super::published::{Shared, Start};
+use super::published::Shared;
 use crate::Reason;
 
 /// How often a set that became too old is looked at again.
@@ -47,13 +47,7 @@ pub(super) async fn intentions(
 
 fn failed(shared: &Shared, error: Error) {
     if error.is_permission_denied() || error.is_unknown_token() {
-        shared.start.send_if_modified(|start| {
-            let waiting = matches!(start, Start::Waiting);
-            if waiting {
-                *start = Start::Refused(error);
-            }
-            waiting
-        });
+        shared.start.send_if_modified(|start| start.refused(error));
     }
 }
 

@@ -9,7 +9,7 @@ use tokio::sync::watch;
 use http::request::Parts;
 
 use super::compiled::Destination;
-use super::{Compiled, OwnTrustDomain, ResolvedDefault};
+use super::{Compiled, DefaultOrigin, OwnTrustDomain, ResolvedDefault, start::Start};
 use crate::jwt::Tokens;
 use crate::{Decision, Reason, ServiceId, ServiceName, Verdict};
 
@@ -24,16 +24,9 @@ pub(super) struct Shared {
     pub(super) has_permissions: watch::Sender<bool>,
     /// Held while a new snapshot is made from the current one; never by a reader.
     writing: Mutex<()>,
-    /// Whether the first answer has come, or was refused for good.
+    /// Whether the first answers have come, or were refused for good.
     pub(super) start: watch::Sender<Start>,
     pub(super) monitor: WatchMonitor,
-}
-
-#[derive(Clone, Debug)]
-pub(super) enum Start {
-    Waiting,
-    Received,
-    Refused(consul_api::Error),
 }
 
 /// One published state.
@@ -106,6 +99,7 @@ impl Shared {
         default: ResolvedDefault,
         monitor: WatchMonitor,
     ) -> Self {
+        let start = Start::new(is_known(&default));
         Self {
             service,
             namespace: namespace.to_owned(),
@@ -120,7 +114,7 @@ impl Shared {
             changes: watch::Sender::new(0),
             has_permissions: watch::Sender::new(false),
             writing: Mutex::new(()),
-            start: watch::Sender::new(Start::Waiting),
+            start: watch::Sender::new(start),
             monitor,
         }
     }
@@ -149,11 +143,7 @@ impl Shared {
             snapshot.received = Some(Arc::new(received));
             true
         });
-        self.start.send_if_modified(|start| {
-            let first = !matches!(start, Start::Received);
-            *start = Start::Received;
-            first
-        });
+        self.start.send_if_modified(Start::received);
     }
 
     /// Takes over whether the destination speaks HTTP, as Consul sees it.
@@ -194,6 +184,7 @@ impl Shared {
     }
 
     pub(super) fn set_default(&self, default: ResolvedDefault) {
+        let known = is_known(&default);
         self.publish(|snapshot| {
             if snapshot.default == default {
                 return false;
@@ -202,6 +193,8 @@ impl Shared {
             snapshot.default = default;
             true
         });
+        self.start
+            .send_if_modified(|start| start.asked_for_default(known));
     }
 
     pub(super) fn set_stale(&self, stale: Option<Reason>) {
@@ -213,4 +206,8 @@ impl Shared {
             true
         });
     }
+}
+
+fn is_known(default: &ResolvedDefault) -> bool {
+    !matches!(default.origin(), DefaultOrigin::Unknown(_))
 }

@@ -8,9 +8,10 @@ use std::{
 
 use consul_api::Client;
 use http::request::Parts;
-use tokio::sync::watch;
+use tokio::{sync::watch, time::timeout};
 
-use super::published::{Shared, Snapshot, Start};
+use super::published::{Shared, Snapshot};
+use super::start::{Stage, Start};
 use super::{
     Compiled, DefaultOrigin, Explanation, IntentionsConfig, IntentionsError, IntentionsStatus,
     Match, OwnTrustDomain, ResolvedDefault, follow, probe, protocol,
@@ -84,7 +85,8 @@ impl Intentions {
         }
     }
 
-    /// Waits until Consul has answered for the first time. Has no deadline of its own.
+    /// Waits until Consul has answered for the first time, and the agent has been asked for the default policy, if it has to
+    /// be: in vain is enough, and so are five seconds. The rest has no deadline of its own.
     ///
     /// # Errors
     /// [`IntentionsError::Refused`] if the token may not read them. The set is followed all the same, so a token that is
@@ -95,18 +97,27 @@ impl Intentions {
     pub async fn ready(&self) -> Result<(), IntentionsError> {
         let mut start = self.shared.start.subscribe();
         loop {
-            match &*start.borrow_and_update() {
-                Start::Received => return Ok(()),
-                Start::Refused(cause) => {
+            let stage = start.borrow_and_update().stage();
+            let wait = match stage {
+                Stage::Ready => return Ok(()),
+                Stage::Refused(cause) => {
                     return Err(IntentionsError::Refused {
                         service: self.shared.service.clone(),
-                        cause: cause.clone(),
+                        cause,
                     });
                 }
-                Start::Waiting => {}
-            }
-            if start.changed().await.is_err() {
-                std::future::pending::<()>().await;
+                Stage::Waiting => Duration::MAX,
+                Stage::DefaultMissing => DEFAULT_WITHIN,
+            };
+            match timeout(wait, start.changed()).await {
+                Ok(Ok(())) => {}
+                Ok(Err(_closed)) => std::future::pending().await,
+                // An agent that hangs must not keep a service from starting. What it allows follows when it says so.
+                Err(_elapsed) => {
+                    self.shared
+                        .start
+                        .send_if_modified(|start: &mut Start| start.asked_for_default(false));
+                }
             }
         }
     }
@@ -262,6 +273,9 @@ impl Intentions {
         }
     }
 }
+
+/// How long a service that has its intentions waits for the default policy, which an agent that is well says within milliseconds.
+const DEFAULT_WITHIN: Duration = Duration::from_secs(5);
 
 impl Authorize for Intentions {
     fn connection(&self, caller: Caller<'_>) -> Verdict {
