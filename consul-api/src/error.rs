@@ -68,6 +68,12 @@ impl Error {
         Self::new(Kind::Config, problem)
     }
 
+    /// The same failure of another call.
+    pub(crate) fn with_operation(mut self, operation: impl Into<String>) -> Self {
+        Arc::make_mut(&mut self.0).operation = operation.into();
+        self
+    }
+
     pub(crate) fn with_source(mut self, source: impl Into<BoxError>) -> Self {
         Arc::make_mut(&mut self.0).source = Some(Arc::from(source.into()));
         self

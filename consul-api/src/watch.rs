@@ -1,5 +1,5 @@
 //! Blocking queries as streams: what one asks is in [`ask`], what follows from an answer in [`blocking`], when it is
-//! asked again in [`pace`], [`backoff`], [`limit`] and [`budget`]; [`driver`] is the task that moves values between them, and
+//! asked again in [`pace`], [`backoff`], [`breaker`] and [`budget`]; [`driver`] is the task that moves values between them, and
 //! [`hub`] has watches share it.
 
 use std::{
@@ -31,12 +31,12 @@ use crate::{Error, Meta, Read};
 mod ask;
 mod backoff;
 mod blocking;
+mod breaker;
 mod budget;
 mod credential;
 mod driver;
 mod hub;
 mod journal;
-mod limit;
 mod pace;
 mod published;
 
@@ -72,8 +72,10 @@ pub struct Update<T> {
 /// A watch never ends. An `Err` says that the last request failed; the value from before stays what is known, and
 /// the watch goes on by itself: with full jitter between attempts, at most 1.5 s apart to an agent on this
 /// host and 30 s to any other server, and at once when another watch of the same [`Client`](crate::Client) succeeds.
-/// When Consul limits the rate, one watch of the client at a time tries again, about each second (elsewhere, up to each 30 s), and
-/// its success lets the others go within half a second.
+/// When no connection can be made, one watch of the client at a time tries again: within a quarter of a second, then at most 1.5 s
+/// apart (elsewhere, 5 s) and never more than five times in one. The others are told of its error, whatever they ask. When
+/// Consul limits the rate, one at a time tries again too, about each second (elsewhere, up to each 30 s). The success of one lets
+/// the others go within half a second.
 /// A refused request is tried again as soon as the client is [given](crate::Client::replace_token) another token, or the
 /// token's file holds one. After an `Err` the next success is always
 /// an item, if need be with the same value (the same [`Arc`]), so that whoever shows the error can take it down.

@@ -3,7 +3,8 @@
 //! Full jitter (every length between a floor and a doubling ceiling is equally likely), because all watches
 //! of all processes lose the same server at the same moment. An agent on the same host is asked again within
 //! [`LOCAL_CAP`]: nobody else is hurt by it, and what it tells us is missed at once. A server elsewhere is
-//! spared up to [`REMOTE_CAP`]; the hub wakes whoever waits as soon as one request succeeds.
+//! spared up to [`REMOTE_CAP`]; the hub wakes whoever waits as soon as one request succeeds. Where one watch asks for all, the
+//! pauses are those between its probes.
 
 use std::time::Duration;
 
@@ -14,11 +15,13 @@ use crate::Error;
 /// What kind of failure it was, as far as the pause after it goes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Trouble {
+    /// No connection. Nothing would be answered, whatever is asked: see [`breaker`](super::breaker).
+    Unreachable,
     /// No answer, or one that says the cluster has trouble of its own.
     Away,
     /// The server says it is overloaded: 503.
     Busy,
-    /// The server limits our rate, whatever we ask: see [`limit`](super::limit).
+    /// The server limits our rate, whatever we ask: see [`breaker`](super::breaker).
     Limited,
     /// The mesh CA signs only so many leafs a second, for all who ask it. Nothing else is limited by that, and
     /// another watch's success says nothing about it.
@@ -39,6 +42,9 @@ impl Trouble {
             } else {
                 Self::Limited
             };
+        }
+        if error.is_connect() {
+            return Self::Unreachable;
         }
         match error.status() {
             Some(StatusCode::SERVICE_UNAVAILABLE) => Self::Busy,
@@ -64,6 +70,7 @@ impl Trouble {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Backoff {
     cap: Duration,
+    unreachable_cap: Duration,
     limited: (Duration, Duration),
 }
 
@@ -73,11 +80,13 @@ impl Backoff {
         if local {
             Self {
                 cap: LOCAL_CAP,
+                unreachable_cap: LOCAL_CAP,
                 limited: (LIMITED_FLOOR, LIMITED_LOCAL_CAP),
             }
         } else {
             Self {
                 cap: REMOTE_CAP,
+                unreachable_cap: UNREACHABLE_REMOTE_CAP,
                 limited: (RATIONED_FLOOR, REMOTE_CAP),
             }
         }
@@ -86,6 +95,7 @@ impl Backoff {
     /// The pause after the `failures`-th failure in a row (the first is 1). `random` is uniform in `0.0..1.0`.
     pub(crate) fn delay(self, failures: u32, trouble: Trouble, random: f64) -> Duration {
         let (floor, cap) = match trouble {
+            Trouble::Unreachable => (UNREACHABLE_FLOOR, self.unreachable_cap),
             Trouble::Away => (Duration::ZERO, self.cap),
             Trouble::Busy => (BUSY_FLOOR, self.cap),
             Trouble::Limited => self.limited,
@@ -94,8 +104,11 @@ impl Backoff {
         };
         // 2^20 × 100 ms is above every cap, and far from an overflow.
         let doublings = failures.saturating_sub(1).min(20);
-        let spread = floor
-            .max(BASE)
+        let base = match trouble {
+            Trouble::Unreachable => UNREACHABLE_BASE,
+            _ => floor.max(BASE),
+        };
+        let spread = base
             .saturating_mul(1 << doublings)
             .min(cap.saturating_sub(floor));
         floor + spread.mul_f64(random.clamp(0.0, 1.0))
@@ -111,6 +124,15 @@ pub(crate) const LOCAL_CAP: Duration = Duration::from_millis(1500);
 
 /// Longest pause for a server elsewhere.
 pub(crate) const REMOTE_CAP: Duration = Duration::from_secs(30);
+
+/// All watches of a process together do not connect more often than five times a second.
+const UNREACHABLE_FLOOR: Duration = Duration::from_millis(200);
+
+/// The first attempt after a lost connection follows within a quarter of a second.
+const UNREACHABLE_BASE: Duration = Duration::from_millis(50);
+
+/// One attempt that is for all watches of a process may come more often than each of theirs.
+const UNREACHABLE_REMOTE_CAP: Duration = Duration::from_secs(5);
 
 /// A 503 is also what a client agent answers in the moment its server goes away, so the floor is short.
 const BUSY_FLOOR: Duration = Duration::from_millis(250);
@@ -136,7 +158,8 @@ mod tests {
     use super::*;
     use crate::error::Kind;
 
-    const ALL: [Trouble; 5] = [
+    const ALL: [Trouble; 6] = [
+        Trouble::Unreachable,
         Trouble::Away,
         Trouble::Busy,
         Trouble::Limited,
@@ -154,6 +177,21 @@ mod tests {
             Backoff::new(false).delay(u32::MAX, Trouble::Away, 1.0),
             REMOTE_CAP
         );
+    }
+
+    #[test]
+    fn a_server_out_of_reach_is_tried_within_a_quarter_of_a_second_and_never_more_than_five_times_in_one()
+     {
+        for local in [true, false] {
+            let pause = |n, random| Backoff::new(local).delay(n, Trouble::Unreachable, random);
+            assert_eq!(pause(1, 1.0), Duration::from_millis(250));
+            for n in [1, 2, 3, 10, u32::MAX] {
+                assert_eq!(pause(n, 0.0), Duration::from_millis(200));
+            }
+        }
+        let longest = |local| Backoff::new(local).delay(u32::MAX, Trouble::Unreachable, 1.0);
+        assert_eq!(longest(true), LOCAL_CAP);
+        assert_eq!(longest(false), UNREACHABLE_REMOTE_CAP);
     }
 
     #[test]
@@ -189,14 +227,14 @@ mod tests {
 
     proptest! {
         #[test]
-        fn every_pause_lies_between_its_floor_and_its_cap(failures in any::<u32>(), local: bool, random in 0.0..1.0f64, which in 0usize..5) {
+        fn every_pause_lies_between_its_floor_and_its_cap(failures in any::<u32>(), local: bool, random in 0.0..1.0f64, which in 0usize..6) {
             let trouble = ALL[which];
             let backoff = Backoff::new(local);
             let delay = backoff.delay(failures, trouble, random);
             prop_assert!(delay >= backoff.delay(failures, trouble, 0.0));
             prop_assert!(delay <= backoff.delay(failures, trouble, 1.0));
             prop_assert!(delay <= REMOTE_CAP);
-            if local && matches!(trouble, Trouble::Away | Trouble::Busy) {
+            if local && matches!(trouble, Trouble::Unreachable | Trouble::Away | Trouble::Busy) {
                 prop_assert!(delay <= LOCAL_CAP);
             }
         }

@@ -10,9 +10,9 @@ use tokio::{
 use super::{
     backoff::{Backoff, Trouble},
     blocking::{Basis, Next, Outcome, Position, Reply, State, step},
+    breaker::{self, Breaker, Pass},
     budget::{self, Budget},
     journal::{Answered, Journal},
-    limit::{self, Limit},
     pace::Pace,
     published::Published,
 };
@@ -48,7 +48,8 @@ pub(crate) trait Ask: Send + 'static {
 pub(crate) struct Shared {
     pub(crate) budget: Budget,
     backoff: Backoff,
-    limit: Limit,
+    limit: Breaker,
+    reach: Breaker,
     /// Counts the requests that succeeded where one had failed before, or none had been made.
     recoveries: watch::Sender<u64>,
     /// Counts the requests that succeeded where one had failed before.
@@ -60,7 +61,8 @@ impl Shared {
         Self {
             budget,
             backoff,
-            limit: Limit::new(backoff),
+            limit: Breaker::new(Trouble::Limited, backoff),
+            reach: Breaker::new(Trouble::Unreachable, backoff),
             recoveries: watch::Sender::new(0),
             returns: watch::Sender::new(0),
         }
@@ -87,6 +89,33 @@ impl Shared {
     }
 }
 
+/// The opinions a request was sent under.
+#[derive(Clone, Copy, Debug)]
+struct Sent {
+    limit: breaker::Changes,
+    reach: breaker::Changes,
+}
+
+impl Shared {
+    fn now(&self) -> Sent {
+        Sent {
+            limit: self.limit.now(),
+            reach: self.reach.now(),
+        }
+    }
+
+    /// Waits in a trouble that all have, whose end one finds out. `None` if it is one of its own.
+    async fn pass(&self, trouble: Trouble, error: &Error, sent: Sent) -> Option<Pass> {
+        let (breaker, sent) = match trouble {
+            Trouble::Limited => (&self.limit, sent.limit),
+            Trouble::Unreachable => (&self.reach, sent.reach),
+            _ => return None,
+        };
+        breaker.trip(sent, error);
+        Some(breaker.pass().await)
+    }
+}
+
 /// Keeps `published` current, for ever. The owner stops it by dropping the task.
 pub(crate) async fn drive<A: Ask>(
     mut ask: A,
@@ -101,17 +130,26 @@ pub(crate) async fn drive<A: Ask>(
     let mut trouble = None;
     // Since when its polls have not been ended by ourselves.
     let mut undisturbed = born;
+    let mut probes = false;
     let _present = shared.budget.enter();
     loop {
         pause(pace.take(born.elapsed())).await;
-        published.send_if_modified(|published| {
-            published.asked();
-            false
-        });
         let longest = budget::wait(undisturbed.elapsed(), ask.wait());
-        let (sent, reply, failure) = request(&mut ask, &state.position, longest, &shared).await;
+        let counted = || {
+            published.send_if_modified(|published| {
+                published.asked();
+                false
+            });
+        };
+        let probing = std::mem::take(&mut probes);
+        let question = (&state.position, longest, probing);
+        let (sent, reply, failure) = request(&mut ask, question, &shared, counted).await;
         if matches!(reply, Reply::Cut) {
             undisturbed = Instant::now();
+        }
+        // Whatever it says, it is there.
+        if matches!(reply, Reply::Answer(_)) || failure.as_ref().is_some_and(is_answer) {
+            shared.reach.reset(sent.reach);
         }
         let (after, outcome, next) = step(state, reply);
         state = after;
@@ -121,7 +159,7 @@ pub(crate) async fn drive<A: Ask>(
                 let answered = journal.answered();
                 if trouble.take() != Some(Trouble::Limited) {
                     shared.answered(answered);
-                } else if shared.limit.answered(sent) {
+                } else if shared.limit.reset(sent.limit) {
                     // Once for all of them: that the others are answered too is the same news.
                     shared.answered(Answered::Again);
                 }
@@ -150,9 +188,10 @@ pub(crate) async fn drive<A: Ask>(
             Next::Backoff(failures) => {
                 let now = failure.as_ref().map_or(Trouble::Away, Trouble::of);
                 trouble = Some(now);
-                if now == Trouble::Limited {
-                    shared.limit.refused(sent);
-                    shared.limit.pass().await;
+                if let Some(error) = &failure
+                    && let Some(passed) = shared.pass(now, error, sent).await
+                {
+                    probes = passed == Pass::Probe;
                     continue;
                 }
                 let delay = shared.backoff.delay(failures, now, rand::random());
@@ -168,19 +207,26 @@ pub(crate) async fn drive<A: Ask>(
     }
 }
 
-/// One request, with a slot for its time, and what was thought of limits when it was sent.
+/// One request, with a slot for its time, and what was thought of the server when it was sent. It is `counted` when it is, which
+/// is not when everybody knows that there is no connection, and it is not this one that finds out.
 async fn request<A: Ask>(
     ask: &mut A,
-    position: &Position,
-    longest: Duration,
-    Shared { budget, limit, .. }: &Shared,
-) -> (limit::Changes, Reply<A::Value>, Option<Error>) {
+    (position, longest, probing): (&Position, Duration, bool),
+    shared: &Shared,
+    counted: impl FnOnce(),
+) -> (Sent, Reply<A::Value>, Option<Error>) {
+    let budget = &shared.budget;
     let mut slot = budget.slot(position.blocks()).await;
+    let sent = shared.now();
+    if !probing && let Some(error) = shared.reach.foretold() {
+        let error = error.with_operation(format!("reading {}", ask.path()));
+        return (sent, Reply::Failed, Some(error));
+    }
+    counted();
     let wait = slot.turn.map_or(longest, |turn| turn.min(longest));
     if position.blocks() {
         slot.sent(wait);
     }
-    let sent = limit.now();
     let answer = tokio::select! {
         answer = ask.ask(position, wait) => Some(answer),
         () = budget.wanted_back(wait), if position.blocks() => None,
@@ -195,6 +241,11 @@ async fn request<A: Ask>(
         Err(error) if error.is_timeout() => (sent, Reply::TimedOut, Some(error)),
         Err(error) => (sent, Reply::Failed, Some(error)),
     }
+}
+
+/// Whether somebody said this, rather than nobody anything.
+fn is_answer(error: &Error) -> bool {
+    error.status().is_some()
 }
 
 /// A timer of zero length still costs up to a millisecond.

@@ -19,6 +19,7 @@ use crate::{Address, Config, Response, Token, error::Kind};
 mod crowds;
 mod items;
 mod limits;
+mod outages;
 mod pacing;
 mod recovery;
 mod server;

@@ -6,6 +6,7 @@ use std::sync::{
 use tokio::{task::JoinSet, time::advance};
 
 use super::*;
+use crate::error::Kind;
 
 /// A server that refuses while it is told to, and at most so many a second in any case.
 #[derive(Debug, Default)]
@@ -40,9 +41,17 @@ impl Server {
 
 const ROUND_TRIP: Duration = Duration::from_millis(2);
 
+fn limit(local: bool) -> Breaker {
+    Breaker::new(Trouble::Limited, Backoff::new(local))
+}
+
+fn refusal() -> Error {
+    Error::new(Kind::Api, "reading /v1/x").with_status(http::StatusCode::TOO_MANY_REQUESTS)
+}
+
 /// That many watches that are refused until they are answered once.
 fn watches(count: usize, local: bool, server: &Arc<Server>) -> JoinSet<()> {
-    let limit = Arc::new(Limit::new(Backoff::new(local)));
+    let limit = Arc::new(limit(local));
     let began = Instant::now();
     let mut watches = JoinSet::new();
     for _ in 0..count {
@@ -51,10 +60,10 @@ fn watches(count: usize, local: bool, server: &Arc<Server>) -> JoinSet<()> {
             loop {
                 let sent = limit.now();
                 if server.ask(began).await {
-                    limit.answered(sent);
+                    limit.reset(sent);
                     return;
                 }
-                limit.refused(sent);
+                limit.trip(sent, &refusal());
                 limit.pass().await;
             }
         });
@@ -114,14 +123,14 @@ async fn a_trickle_is_used_and_not_overrun() {
 
 #[tokio::test(start_paused = true)]
 async fn a_question_that_stays_limited_holds_up_no_other() {
-    let limit = Arc::new(Limit::new(Backoff::new(true)));
-    limit.refused(limit.now());
+    let limit = Arc::new(limit(true));
+    limit.trip(limit.now(), &refusal());
     let stuck = Arc::clone(&limit);
     let mut tasks = JoinSet::new();
     tasks.spawn(async move {
         loop {
             stuck.pass().await;
-            stuck.refused(stuck.now());
+            stuck.trip(stuck.now(), &refusal());
         }
     });
     let other = async {
@@ -134,16 +143,16 @@ async fn a_question_that_stays_limited_holds_up_no_other() {
 
 #[tokio::test(start_paused = true)]
 async fn late_news_from_before_a_change_is_no_news() {
-    let limit = Limit::new(Backoff::new(true));
+    let limit = limit(true);
     let before = limit.now();
-    limit.refused(before);
+    limit.trip(before, &refusal());
     let limited = limit.now();
-    assert!(!limit.answered(before), "it was sent before the limit");
-    assert!(limit.answered(limited));
-    assert!(!limit.answered(limited), "once");
-    limit.refused(limited);
+    assert!(!limit.reset(before), "it was sent before the limit");
+    assert!(limit.reset(limited));
+    assert!(!limit.reset(limited), "once");
+    limit.trip(limited, &refusal());
     advance(Duration::from_millis(1)).await;
     let began = Instant::now();
     limit.pass().await;
-    assert!(began.elapsed() <= SPREAD, "it is not limited");
+    assert!(began.elapsed() <= limit.spread(), "it is not limited");
 }
