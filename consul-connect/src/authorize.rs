@@ -24,6 +24,7 @@
 //! Implementations answer from memory: both methods run on the connection's task and must neither block nor wait.
 
 mod answer;
+mod as_of;
 mod changes;
 mod closure;
 mod combine;
@@ -35,6 +36,7 @@ use http::request::Parts;
 use crate::Peer;
 
 pub use answer::{Permit, Reason, Rule};
+pub use as_of::AsOf;
 pub use changes::Changes;
 pub use closure::{FromFn, PerRequest, dangerously_allow_all, from_fn, per_request};
 pub use combine::{And, Or};

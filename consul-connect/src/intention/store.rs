@@ -16,7 +16,7 @@ use super::{
     Compiled, DefaultOrigin, Explanation, IntentionsConfig, IntentionsError, IntentionsStatus,
     Match, OwnTrustDomain, ResolvedDefault, follow, probe, protocol,
 };
-use crate::authorize::UNAUTHENTICATED;
+use crate::authorize::{AsOf, UNAUTHENTICATED};
 use crate::jwt::{Providers, Tokens};
 use crate::task::Task;
 use crate::{Authorize, Caller, Changes, Decision, Permit, ServiceId, ServiceName, Verdict};
@@ -159,7 +159,9 @@ impl Intentions {
     /// The tokens the request bears, verified. There is nothing to do where no intention asks for one.
     fn tokens(&self, snapshot: &Snapshot, head: &Parts) -> Tokens {
         if snapshot.asks_for_tokens() {
-            self.providers.authenticate(head, self.shared.own.now())
+            let as_of = head.extensions.get::<AsOf>();
+            let now = as_of.map_or_else(|| self.shared.own.now(), |as_of| as_of.time());
+            self.providers.authenticate(head, now)
         } else {
             Tokens::default()
         }
