@@ -49,6 +49,7 @@
 //! | [`Client::connect_ca`] | `/v1/connect/ca/…` |
 //! | [`Client::config_entries`] | `/v1/config/…` |
 //! | [`Client::discovery_chain`] | `/v1/discovery-chain/…` |
+//! | [`Client::peerings`] | `/v1/peering/…`, `/v1/peerings`: reading |
 //! | [`Client::acl`] | `/v1/acl/{login,logout,token/self}` |
 //! | [`Client::status`] | `/v1/status/…` |
 //! | `Client::grpc` | `Sign` and `WatchRoots` of the certificate authority |
@@ -90,6 +91,7 @@ pub mod duration;
 pub mod grpc;
 pub mod health;
 pub mod intention;
+pub mod peering;
 pub mod status;
 
 // The public interface: everything one names in passing. The types of an area live in its module.

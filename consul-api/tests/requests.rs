@@ -397,6 +397,9 @@ fn build(client: &Client, vector: &Vector) -> Outcome {
             sent(read(vector, checks(vector, health.state(state))))
         }
 
+        ("Peerings", "Read") => sent(read(vector, client.peerings().get(text("name")))),
+        ("Peerings", "List") => sent(read(vector, client.peerings().list())),
+
         ("Status", "Leader" | "LeaderWithQueryOptions") => {
             sent(call(vector, client.status().leader()))
         }

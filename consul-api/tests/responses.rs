@@ -19,6 +19,7 @@ use consul_api::{
     duration::GoDuration,
     health::{HealthCheck, Service, ServiceEntry, Status},
     intention::Intention,
+    peering::Peering,
 };
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::{Value, json};
@@ -290,6 +291,9 @@ async fn replay(vector: &Vector) -> Option<Outcome> {
                 client.discovery_chain().get(last).await;
             chain.map(|chain| Some(json!({ "Chain": chain.value })))
         }
+
+        ("GET", "/v1/peering/:name") => of::<Option<Peering>>(client.peerings().get(last)).await,
+        ("GET", "/v1/peerings") => of::<Vec<Peering>>(client.peerings().list()).await,
 
         ("POST", "/v1/acl/login") => token(client.acl().login(&Default::default()).await),
         ("POST", "/v1/acl/logout") => silent(client.acl().logout()).await,
