@@ -14,6 +14,7 @@ mod decode;
 pub(crate) mod health;
 pub(crate) mod intentions;
 pub(crate) mod kv;
+pub(crate) mod peering;
 pub(crate) mod status;
 
 use serde_json::Value;

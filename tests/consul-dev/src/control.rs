@@ -2,4 +2,5 @@
 
 mod authority;
 mod contents;
+mod peerings;
 mod script;

@@ -2,7 +2,7 @@
 //!
 //! It speaks the HTTP API and the certificate authority's gRPC of Consul 1.22 as far as a meshed service uses
 //! them: registration and health with TTLs, intentions and other config entries, blocking queries with indexes,
-//! leafs and roots with rotation, ACL tokens. It keeps everything in memory, has one node and no peers, and it
+//! leafs and roots with rotation, ACL tokens. It keeps everything in memory, has one node, and it
 //! fails on command: see [`Fault`]. A test compares it call by call with the real program.
 //!
 //! ```
@@ -17,7 +17,7 @@
 //! # Ok(()) }
 //! ```
 //!
-//! Not a Consul: no persistence, no gossip, no other datacenters, no peers, no sessions, no routers or splitters in
+//! Not a Consul: no persistence, no gossip, no other datacenters, no peers but those a test makes up, no sessions, no routers or splitters in
 //! the discovery chain, no HTTP, TCP or gRPC checks (they keep the status they were given). The filter language
 //! has everything but `matches`. Unofficial; Consul is a trademark of HashiCorp/IBM.
 

@@ -36,6 +36,8 @@ pub(crate) enum Topic {
     Roots,
     /// Keys and values.
     Kv,
+    /// Cluster peers.
+    Peerings,
     /// Tokens.
     Acl,
 }
@@ -68,6 +70,8 @@ pub(crate) struct State {
     pub(crate) config: config::Entries,
     pub(crate) acl: acl::Tokens,
     pub(crate) kv: BTreeMap<String, Value>,
+    /// By name; each value is what a read returns.
+    pub(crate) peerings: BTreeMap<String, Value>,
     pub(crate) ca: Authority,
     pub(crate) ca_config: CaConfig,
     pub(crate) leafs: leafs::Leafs,
@@ -91,6 +95,7 @@ impl State {
             config: config::Entries::default(),
             acl: acl::Tokens::default(),
             kv: BTreeMap::new(),
+            peerings: BTreeMap::new(),
             ca: Authority::new(
                 settings.trust_domain.clone(),
                 settings.ca_key,

@@ -7,7 +7,7 @@ use super::call::Call;
 use super::reply::{Problem, Reply};
 use crate::api::{
     acl, agent, agent_checks, agent_connect, agent_register, catalog, chain, config, connect,
-    health, intentions, kv, status,
+    health, intentions, kv, peering, status,
 };
 use crate::state::acl::Authorizer;
 use crate::state::{Shared, State};
@@ -98,6 +98,8 @@ static ROUTES: &[Route] = &[
     route!("/v1/acl/logout", "POST" => Open(acl::logout)),
     route!("/v1/acl/token/self", "GET" => Read(acl::token_self, Style::TOKEN)),
     route!("/v1/internal/acl/authorize", "POST" => Plain(acl::authorize)),
+    route!("/v1/peering/", "GET" => Read(peering::read, Style::PLAIN)),
+    route!("/v1/peerings", "GET" => Read(peering::list, Style::PLAIN)),
     route!("/v1/status/leader", "GET" => Open(status::leader)),
     route!("/v1/status/peers", "GET" => Open(status::peers)),
     route!("/v1/kv/",

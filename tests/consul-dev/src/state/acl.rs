@@ -36,6 +36,8 @@ pub(crate) enum Resource {
     Mesh,
     /// `acl`
     Acl,
+    /// `peering`
+    Peering,
 }
 
 impl Resource {
@@ -48,6 +50,7 @@ impl Resource {
             "operator" => Self::Operator,
             "mesh" => Self::Mesh,
             "acl" => Self::Acl,
+            "peering" => Self::Peering,
             _ => return None,
         })
     }
@@ -198,6 +201,12 @@ impl Policy {
     #[must_use]
     pub fn mesh_write(self) -> Self {
         self.with(Resource::Mesh, String::new(), false, Level::Write)
+    }
+
+    /// `peering = "read"`
+    #[must_use]
+    pub fn peering_read(self) -> Self {
+        self.with(Resource::Peering, String::new(), false, Level::Read)
     }
 
     /// The level for a name: the exact rule, else the longest prefix, deny winning among equals.
@@ -433,8 +442,10 @@ impl Authorizer {
     pub(crate) fn allows(&self, resource: Resource, segment: &str, level: Level) -> bool {
         match self.policy.level(resource, segment) {
             Some(granted) => granted >= level,
-            // Operator rights stand in for mesh rights, as in the real one.
-            None if resource == Resource::Mesh => self.allows(Resource::Operator, segment, level),
+            // Operator rights stand in for these, as in the real one.
+            None if matches!(resource, Resource::Mesh | Resource::Peering) => {
+                self.allows(Resource::Operator, segment, level)
+            }
             None => self.default_allow,
         }
     }

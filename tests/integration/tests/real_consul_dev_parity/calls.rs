@@ -490,6 +490,10 @@ pub(crate) fn without_acls() -> Vec<Call> {
         post("/v1/acl/login", json!({})),
         post("/v1/acl/logout", Value::Null),
         get("/v1/health/service/none").by(Who::Unknown),
+        get("/v1/peerings"),
+        get("/v1/peering/none"),
+        get("/v1/peering/"),
+        get("/v1/peering/none?index=1&wait=1s"),
     ];
     calls.extend(registrations());
     calls.extend(refusals());
@@ -537,6 +541,8 @@ pub(crate) fn with_acls() -> Vec<Call> {
         "/v1/connect/ca/roots",
         "/v1/agent/connect/ca/roots",
         "/v1/connect/ca/configuration",
+        "/v1/peering/none",
+        "/v1/peerings",
         "/v1/connect/intentions",
         "/v1/connect/intentions/match?by=destination&name=web",
         "/v1/connect/intentions/match?by=destination&name=api",
