@@ -3,7 +3,7 @@
 //! [`Intentions`] watches the intentions of one destination and answers from memory; nobody is asked about a connection
 //! or a request. The rules, in the order they apply:
 //!
-//! 1. The caller's trust domain must be ours, and its identity verified.
+//! 1. The caller's trust domain must be ours or that of a known cluster peer, and its identity verified.
 //! 2. Of all intentions whose source matches the caller, the one with the highest precedence decides; precedence is how
 //!    exact destination and source are, and is computed here, whatever order or number Consul sent.
 //! 3. If it has permissions, the first one whose HTTP part matches the request decides, and if none does the
@@ -13,11 +13,14 @@
 //! 5. If none matches, the [`DefaultPolicy`] decides.
 //!
 //! Names are compared literally and case-sensitively. The datacenter of a caller is not looked at, as in Consul's proxies.
-//! Intentions of cluster peers never match a caller of our own trust domain.
+//! Intentions with a cluster peer as their source match callers of that peer alone, the others callers of our own trust domain
+//! alone. Which cluster peers are known is up to [`ClusterPeers`](crate::ClusterPeers): see
+//! [`IntentionsConfig::cluster_peers`].
 //!
 //! Until the first answer of Consul everybody is denied. After that an error changes nothing: the last set stays in
 //! force, its age is in [`IntentionsStatus`], and [`IntentionsConfig::max_staleness`] can turn age into a refusal.
 
+mod caller;
 mod compiled;
 mod config;
 mod default_policy;
@@ -36,6 +39,7 @@ mod start;
 mod status;
 mod store;
 
+pub use caller::CallerId;
 pub use compiled::{Compiled, Finding};
 pub use config::{IntentionsConfig, IntentionsError};
 pub use default_policy::{DefaultOrigin, DefaultPolicy, ResolvedDefault};

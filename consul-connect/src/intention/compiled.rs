@@ -11,9 +11,9 @@ use http::request::Parts;
 use super::requests::{RequestRules, Requests};
 use super::rule::{Effect, Intention};
 use super::source_match::{Pattern, Source};
-use super::{DefaultPolicy, Match};
+use super::{CallerId, DefaultPolicy, Match};
 use crate::jwt::Tokens;
-use crate::{Decision, Permit, Reason, Rule, ServiceId, ServiceName, Verdict};
+use crate::{Decision, Permit, Reason, Rule, ServiceName, Verdict};
 
 /// The intentions of one destination, ordered and indexed. A value without time or connection.
 ///
@@ -117,14 +117,20 @@ impl Compiled {
                 Source::Local {
                     name: Pattern::Exact(name),
                     ..
+                }
+                | Source::ClusterPeer {
+                    name: Pattern::Exact(name),
+                    ..
                 } => {
                     by_name.entry(name.clone()).or_default().push(position);
                 }
                 Source::Local {
                     name: Pattern::Any, ..
                 }
+                | Source::ClusterPeer {
+                    name: Pattern::Any, ..
+                }
                 | Source::Unreadable => any_name.push(position),
-                Source::ClusterPeer { .. } => {}
             }
         }
         Self {
@@ -139,8 +145,12 @@ impl Compiled {
     /// decides.
     ///
     /// The trust domain is not looked at: that is the business of whoever knows which one is ours.
-    pub fn connection(&self, caller: &ServiceId, default: DefaultPolicy) -> Option<Verdict> {
-        let found = self.find(caller, default)?;
+    pub fn connection<'a>(
+        &self,
+        caller: impl Into<CallerId<'a>>,
+        default: DefaultPolicy,
+    ) -> Option<Verdict> {
+        let found = self.find(caller.into(), default)?;
         Some(match &found.decides.answer {
             Answer::Deny(reason) => Verdict::Deny(reason.clone()),
             Answer::Allow => found
@@ -154,14 +164,14 @@ impl Compiled {
     /// that the default decides.
     ///
     /// The intention with the highest precedence decides. If none of its permissions matches the request, `default` does.
-    pub fn request(
+    pub fn request<'a>(
         &self,
-        caller: &ServiceId,
+        caller: impl Into<CallerId<'a>>,
         head: &Parts,
         tokens: &Tokens,
         default: DefaultPolicy,
     ) -> Option<Decision> {
-        let found = self.find(caller, default)?;
+        let found = self.find(caller.into(), default)?;
         let decision = match &found.decides.answer {
             Answer::Allow => found.permit(),
             Answer::Deny(reason) => Decision::Deny(reason.clone()),
@@ -187,10 +197,10 @@ impl Compiled {
         })
     }
 
-    fn find(&self, caller: &ServiceId, default: DefaultPolicy) -> Option<Found<'_>> {
+    fn find(&self, caller: CallerId<'_>, default: DefaultPolicy) -> Option<Found<'_>> {
         let named = self
             .by_name
-            .get(caller.service().as_str())
+            .get(caller.id().service().as_str())
             .and_then(|named| self.first(named, caller));
         let any = self.first(&self.any_name, caller);
         let (best, lower) = match (named, any) {
@@ -207,7 +217,7 @@ impl Compiled {
         })
     }
 
-    fn first(&self, positions: &[usize], caller: &ServiceId) -> Option<usize> {
+    fn first(&self, positions: &[usize], caller: CallerId<'_>) -> Option<usize> {
         positions
             .iter()
             .copied()
@@ -215,10 +225,20 @@ impl Compiled {
     }
 
     /// Every entry whose source matches, the one that decides first.
-    pub(super) fn matching(&self, caller: &ServiceId) -> impl Iterator<Item = &Entry> {
+    pub(super) fn matching(&self, caller: CallerId<'_>) -> impl Iterator<Item = &Entry> {
         self.entries
             .iter()
-            .filter(|entry| entry.intention.source.matches(caller))
+            .filter(move |entry| entry.intention.source.matches(caller))
+    }
+
+    /// The cluster peers that are the source of any of them, by the names our cluster gave them.
+    pub fn cluster_peers(&self) -> impl Iterator<Item = &str> {
+        self.entries
+            .iter()
+            .filter_map(|entry| match &entry.intention.source {
+                Source::ClusterPeer { peer, .. } => Some(&**peer),
+                Source::Local { .. } | Source::Unreadable => None,
+            })
     }
 
     /// How many intentions there are; those with an identical source count once.
@@ -313,13 +333,11 @@ fn examine(intention: &Intention) -> Vec<Finding> {
         ));
     }
     match &intention.source {
-        Source::ClusterPeer { peer, .. } => {
-            findings.push(finding(
-                false,
-                format!("it is about the cluster peer `{peer}`, from where nobody can call"),
-            ));
-        }
         Source::Local {
+            name: Pattern::Exact(name),
+            ..
+        }
+        | Source::ClusterPeer {
             name: Pattern::Exact(name),
             ..
         } if ServiceName::try_from(&**name).is_err() => {
@@ -328,7 +346,7 @@ fn examine(intention: &Intention) -> Vec<Finding> {
                 "its source is not a name a service can have, so it matches nobody".to_owned(),
             ));
         }
-        Source::Local { .. } | Source::Unreadable => {}
+        Source::Local { .. } | Source::ClusterPeer { .. } | Source::Unreadable => {}
     }
     findings
 }

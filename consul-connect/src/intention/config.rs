@@ -1,7 +1,7 @@
 use std::time::Duration;
 
 use super::DefaultPolicy;
-use crate::ServiceName;
+use crate::{ClusterPeers, ServiceName};
 
 /// How [`Intentions`](crate::Intentions) are followed.
 #[derive(Clone, Debug, Default)]
@@ -9,6 +9,7 @@ pub struct IntentionsConfig {
     pub(super) default_policy: Option<DefaultPolicy>,
     pub(super) max_staleness: Option<Duration>,
     pub(super) shadow: bool,
+    pub(super) cluster_peers: ClusterPeers,
 }
 
 impl IntentionsConfig {
@@ -16,6 +17,14 @@ impl IntentionsConfig {
     #[must_use]
     pub fn default_policy(mut self, policy: DefaultPolicy) -> Self {
         self.default_policy = Some(policy);
+        self
+    }
+
+    /// The cluster peers whose callers may be decided about: the same that the listener verifies them by. They are told which
+    /// cluster peers the intentions name. Default none, so that intentions about cluster peers match nobody.
+    #[must_use]
+    pub fn cluster_peers(mut self, cluster_peers: ClusterPeers) -> Self {
+        self.cluster_peers = cluster_peers;
         self
     }
 

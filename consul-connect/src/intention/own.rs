@@ -2,7 +2,8 @@ use std::fmt;
 
 use rustls_pki_types::UnixTime;
 
-use crate::{Identity, Reason, ServiceId, TrustDomain, identity::Snapshot};
+use super::CallerId;
+use crate::{ClusterPeers, Identity, Reason, TrustDomain, identity::Snapshot};
 
 /// Which trust domain is ours: always the same one, or that of an [`Identity`], followed as it changes.
 #[derive(Clone)]
@@ -40,23 +41,30 @@ impl OwnTrustDomain {
         }
     }
 
-    /// Why this caller is none of ours, if it is none. Read on every decision rather than copied into the published set,
-    /// so that the two can never be of different times.
-    pub(super) fn refuses(&self, caller: &ServiceId) -> Option<Reason> {
-        let ours = match &self.0 {
-            Own::Fixed(ours) if ours == caller.trust_domain() => return None,
-            Own::Fixed(ours) => ours.clone(),
-            Own::Live(identity) => {
-                let is_ours = |current: &Snapshot| current.trust_domain() == caller.trust_domain();
-                if identity.peek(is_ours) {
-                    return None;
-                }
-                identity.current().trust_domain().clone()
-            }
+    /// Why this caller is none of ours and of no known cluster peer, if so. Read on every decision rather than copied into
+    /// the published set, so that the two can never be of different times.
+    pub(super) fn refuses(
+        &self,
+        caller: CallerId<'_>,
+        cluster_peers: &ClusterPeers,
+    ) -> Option<Reason> {
+        let theirs = caller.id().trust_domain();
+        let known = |own: &TrustDomain| match caller.cluster_peer() {
+            None => own == theirs,
+            // The connection of one that is none any more is about to be cut.
+            Some(of) => cluster_peers.peek(|known| known.still_has(of, own)),
         };
+        let accepted = match &self.0 {
+            Own::Fixed(ours) => known(ours),
+            Own::Live(identity) => identity.peek(|current| known(current.trust_domain())),
+        };
+        if accepted {
+            return None;
+        }
+        let ours = self.name();
         let text = format!(
-            "the caller belongs to trust domain {}, ours is {ours}",
-            caller.trust_domain()
+            "the caller belongs to trust domain {theirs}, ours is {ours}, and no cluster peer that \
+             intentions name is known by it"
         );
         Some(Reason::new("foreign_trust_domain", text))
     }

@@ -1,6 +1,9 @@
 //! What the tasks publish and decisions read.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::{
+    collections::BTreeSet,
+    sync::{Arc, Mutex, PoisonError},
+};
 
 use arc_swap::ArcSwap;
 use consul_api::{WatchMonitor, intention as wire};
@@ -9,15 +12,16 @@ use tokio::sync::watch;
 use http::request::Parts;
 
 use super::compiled::Destination;
-use super::{Compiled, DefaultOrigin, OwnTrustDomain, ResolvedDefault, start::Start};
+use super::{CallerId, Compiled, DefaultOrigin, OwnTrustDomain, ResolvedDefault, start::Start};
 use crate::jwt::Tokens;
-use crate::{Decision, Reason, ServiceId, ServiceName, Verdict};
+use crate::{ClusterPeers, Decision, Reason, ServiceName, Verdict};
 
 /// What the tasks write and decisions read.
 pub(super) struct Shared {
     pub(super) service: ServiceName,
     namespace: String,
     pub(super) own: OwnTrustDomain,
+    pub(super) cluster_peers: ClusterPeers,
     pub(super) current: ArcSwap<Snapshot>,
     pub(super) changes: watch::Sender<u64>,
     /// Whether there are permissions, for which it matters what the destination speaks.
@@ -54,7 +58,7 @@ const NOT_RECEIVED: Reason = Reason::fixed(
 );
 
 impl Snapshot {
-    pub(super) fn connection(&self, caller: &ServiceId) -> Verdict {
+    pub(super) fn connection(&self, caller: CallerId<'_>) -> Verdict {
         match self.in_force() {
             Ok(received) => received
                 .compiled
@@ -64,7 +68,7 @@ impl Snapshot {
         }
     }
 
-    pub(super) fn request(&self, caller: &ServiceId, head: &Parts, tokens: &Tokens) -> Decision {
+    pub(super) fn request(&self, caller: CallerId<'_>, head: &Parts, tokens: &Tokens) -> Decision {
         match self.in_force() {
             Ok(received) => received
                 .compiled
@@ -96,6 +100,7 @@ impl Shared {
         service: ServiceName,
         namespace: &str,
         own: OwnTrustDomain,
+        cluster_peers: ClusterPeers,
         default: ResolvedDefault,
         monitor: WatchMonitor,
     ) -> Self {
@@ -104,6 +109,7 @@ impl Shared {
             service,
             namespace: namespace.to_owned(),
             own,
+            cluster_peers,
             current: ArcSwap::from_pointee(Snapshot {
                 generation: 0,
                 received: None,
@@ -171,6 +177,9 @@ impl Shared {
         for finding in compiled.findings() {
             tracing::warn!(service = %self.service, intention = %finding.rule, denies = finding.denies, "{}", finding.text);
         }
+        // Before the set is in force, so that nobody it allows is waited for longer than need be.
+        let named: BTreeSet<String> = compiled.cluster_peers().map(str::to_owned).collect();
+        self.cluster_peers.set_names(named);
         // What they become on a `tcp` service is no permission any more, and may be one again.
         let has_permissions = wire.iter().any(|one| one.permissions.is_some());
         self.has_permissions

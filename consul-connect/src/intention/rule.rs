@@ -6,7 +6,7 @@ use consul_api::intention as wire;
 
 use super::precedence::{exactness, precedence};
 use super::requests::RequestRules;
-use super::source_match::{Pattern, Source};
+use super::source_match::{Pattern, Source, is_unresolved_group};
 use crate::authorize::Rule;
 
 /// One intention as this version understands it.
@@ -142,7 +142,7 @@ impl TryFrom<&wire::Intention> for Effect {
         if !matches!(wire.source_type.as_str(), "" | "consul") {
             return Err(Fault::UnknownSourceType(wire.source_type.clone()));
         }
-        if !wire.source_sameness_group.is_empty() && wire.source_peer.is_empty() {
+        if is_unresolved_group(wire) {
             return Err(Fault::SamenessGroup(wire.source_sameness_group.clone()));
         }
         let action = wire.action.as_deref().unwrap_or_default();

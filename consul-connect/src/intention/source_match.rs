@@ -4,8 +4,7 @@ use std::fmt;
 
 use consul_api::intention as wire;
 
-use super::rule::Fault;
-use crate::ServiceId;
+use super::{CallerId, rule::Fault};
 
 const DEFAULT: &str = "default";
 const WILDCARD: &str = "*";
@@ -66,7 +65,7 @@ pub(super) enum Source {
         namespace: Pattern,
         name: Pattern,
     },
-    /// Services of a cluster peer. Its trust domain is not ours, so no caller of ours is ever one of them.
+    /// Services of a cluster peer, in the partition it exports from. No caller of our own trust domain is ever one of them.
     ClusterPeer {
         peer: Box<str>,
         namespace: Pattern,
@@ -77,18 +76,29 @@ pub(super) enum Source {
 }
 
 impl Source {
-    pub(super) fn matches(&self, caller: &ServiceId) -> bool {
+    pub(super) fn matches(&self, caller: CallerId<'_>) -> bool {
+        let (id, of) = (caller.id(), caller.cluster_peer());
         match self {
             Self::Local {
                 partition,
                 namespace,
                 name,
             } => {
-                name.matches(caller.service().as_str())
-                    && namespace.matches(caller.namespace())
-                    && partition.matches(caller.partition())
+                of.is_none()
+                    && name.matches(id.service().as_str())
+                    && namespace.matches(id.namespace())
+                    && partition.matches(id.partition())
             }
-            Self::ClusterPeer { .. } => false,
+            Self::ClusterPeer {
+                peer,
+                namespace,
+                name,
+            } => of.is_some_and(|of| {
+                **peer == *of.name()
+                    && name.matches(id.service().as_str())
+                    && namespace.matches(id.namespace())
+                    && id.partition() == of.partition()
+            }),
             Self::Unreadable => true,
         }
     }
@@ -138,6 +148,14 @@ impl fmt::Display for Source {
     }
 }
 
+/// Whether its source is a sameness group as such, not one of its members: these come with the partition or the cluster peer
+/// that the member is.
+pub(super) fn is_unresolved_group(intention: &wire::Intention) -> bool {
+    !intention.source_sameness_group.is_empty()
+        && intention.source_peer.is_empty()
+        && intention.source_partition.is_empty()
+}
+
 /// # Errors
 /// A [`Fault`] if nobody can say whom the intention is about.
 impl TryFrom<&wire::Intention> for Source {
@@ -157,8 +175,8 @@ impl TryFrom<&wire::Intention> for Source {
             });
         }
         let partition = match Pattern::tenancy(&intention.source_partition) {
-            // A sameness group spans partitions; which ones, the intention does not say.
-            _ if !intention.source_sameness_group.is_empty() => Pattern::Any,
+            // Consul writes the members of a sameness group out; where it did not, nobody knows which partitions it spans.
+            _ if is_unresolved_group(intention) => Pattern::Any,
             // Consul accepts no wildcard here, so what is meant is not known.
             Pattern::Any => return Err(Fault::WildcardPartition),
             exact @ Pattern::Exact(_) => exact,

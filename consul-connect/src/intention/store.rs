@@ -13,13 +13,16 @@ use tokio::{sync::watch, time::timeout};
 use super::published::{Shared, Snapshot};
 use super::start::{Stage, Start};
 use super::{
-    Compiled, DefaultOrigin, Explanation, IntentionsConfig, IntentionsError, IntentionsStatus,
-    Match, OwnTrustDomain, ResolvedDefault, follow, probe, protocol,
+    CallerId, Compiled, DefaultOrigin, Explanation, IntentionsConfig, IntentionsError,
+    IntentionsStatus, Match, OwnTrustDomain, ResolvedDefault, follow, probe, protocol,
 };
 use crate::authorize::{AsOf, UNAUTHENTICATED};
+use crate::cluster_peers::Known;
 use crate::jwt::{Providers, Tokens};
 use crate::task::Task;
-use crate::{Authorize, Caller, Changes, Decision, Permit, ServiceId, ServiceName, Verdict};
+use crate::{
+    Authorize, Caller, Changes, Decision, Permit, Reason, ServiceId, ServiceName, Verdict,
+};
 
 /// The intentions of one destination, kept current. Cheap to clone; all clones answer from the same set.
 ///
@@ -60,6 +63,7 @@ impl Intentions {
             service,
             namespace,
             own.into(),
+            config.cluster_peers,
             default,
             watch.monitor(),
         ));
@@ -122,18 +126,13 @@ impl Intentions {
         }
     }
 
-    /// Whether this caller may open a connection, and by which rule or why not.
+    /// Whether this caller may open a connection, and by which rule or why not. A caller of a known cluster peer is one by its
+    /// trust domain.
     ///
     /// Takes no lock and allocates nothing, except for the text that names a foreign trust domain.
     pub fn decide(&self, caller: &ServiceId) -> Verdict {
-        if let Some(foreign) = self.shared.own.refuses(caller) {
-            return Verdict::Deny(foreign);
-        }
-        let verdict = self.shared.current.load().connection(caller);
-        match verdict {
-            Verdict::Deny(denial) if self.shadow => Verdict::Allow(Permit::overruling(denial)),
-            verdict => verdict,
-        }
+        let cluster_peers = &self.shared.cluster_peers;
+        cluster_peers.peek(|known| self.verdict(self.caller_of(caller, known)))
     }
 
     /// Whether this caller may make this request, and by which rule or why not.
@@ -143,7 +142,23 @@ impl Intentions {
     /// Takes no lock and allocates nothing to decide by paths, headers and methods. Tokens are verified where an intention
     /// asks for one.
     pub fn decide_request(&self, caller: &ServiceId, head: &Parts) -> Decision {
-        if let Some(foreign) = self.shared.own.refuses(caller) {
+        let cluster_peers = &self.shared.cluster_peers;
+        cluster_peers.peek(|known| self.decision(self.caller_of(caller, known), head))
+    }
+
+    fn verdict(&self, caller: CallerId<'_>) -> Verdict {
+        if let Some(foreign) = self.refuses(caller) {
+            return Verdict::Deny(foreign);
+        }
+        let verdict = self.shared.current.load().connection(caller);
+        match verdict {
+            Verdict::Deny(denial) if self.shadow => Verdict::Allow(Permit::overruling(denial)),
+            verdict => verdict,
+        }
+    }
+
+    fn decision(&self, caller: CallerId<'_>, head: &Parts) -> Decision {
+        if let Some(foreign) = self.refuses(caller) {
             return Decision::Deny(foreign);
         }
         let snapshot = self.shared.current.load();
@@ -154,6 +169,21 @@ impl Intentions {
             Decision::Deny(denial) => return Decision::Deny(denial),
         };
         Decision::Allow(permit.with_edits(tokens.edits()))
+    }
+
+    fn refuses(&self, caller: CallerId<'_>) -> Option<Reason> {
+        let Shared { own, cluster_peers, .. } = &*self.shared;
+        own.refuses(caller, cluster_peers)
+    }
+
+    fn caller_of<'a>(&self, caller: &'a ServiceId, known: &'a Known) -> CallerId<'a> {
+        if known.is_empty() {
+            return caller.into();
+        }
+        match known.of(caller.trust_domain(), &self.shared.own.name()) {
+            Some(cluster_peer) => CallerId::of(cluster_peer, caller),
+            None => caller.into(),
+        }
     }
 
     /// The tokens the request bears, verified. There is nothing to do where no intention asks for one.
@@ -172,17 +202,19 @@ impl Intentions {
     /// In [shadow mode](IntentionsConfig::dangerously_shadow) it says what would happen if the intentions were enforced.
     pub fn explain(&self, caller: &ServiceId, request: Option<&Parts>) -> Explanation {
         let snapshot = self.shared.current.load_full();
-        let verdict = match (self.shared.own.refuses(caller), request) {
+        let known = self.shared.cluster_peers.current();
+        let caller_id = self.caller_of(caller, &known);
+        let verdict = match (self.refuses(caller_id), request) {
             (Some(foreign), _) => Verdict::Deny(foreign),
-            (None, None) => snapshot.connection(caller),
+            (None, None) => snapshot.connection(caller_id),
             (None, Some(head)) => {
                 let tokens = self.tokens(&snapshot, head);
-                snapshot.request(caller, head, &tokens).into()
+                snapshot.request(caller_id, head, &tokens).into()
             }
         };
         let found = snapshot.received.iter();
         let matches: Vec<Match> = found
-            .flat_map(|received| received.compiled.matching(caller))
+            .flat_map(|received| received.compiled.matching(caller_id))
             .enumerate()
             .map(|(position, entry)| {
                 let by_default = match &verdict {
@@ -282,14 +314,14 @@ const DEFAULT_WITHIN: Duration = Duration::from_secs(5);
 impl Authorize for Intentions {
     fn connection(&self, caller: Caller<'_>) -> Verdict {
         match caller {
-            Caller::Peer(peer) => self.decide(peer.id()),
+            Caller::Peer(peer) => self.verdict(peer.into()),
             Caller::Unauthenticated => Verdict::Deny(UNAUTHENTICATED),
         }
     }
 
     fn request(&self, caller: Caller<'_>, head: &Parts) -> Decision {
         match caller {
-            Caller::Peer(peer) => self.decide_request(peer.id(), head),
+            Caller::Peer(peer) => self.decision(peer.into(), head),
             Caller::Unauthenticated => Decision::Deny(UNAUTHENTICATED),
         }
     }

@@ -1,12 +1,17 @@
 //! The compiled set against a literal model of Consul's documented rules.
 
+use std::sync::OnceLock;
+
 use consul_api::intention as wire;
 use proptest::prelude::*;
 use serde_json::json;
 
 use super::compiled::Destination;
-use super::{Compiled, DefaultPolicy};
-use crate::{Decision, ServiceId, ServiceName, Verdict, jwt::Tokens};
+use super::{CallerId, Compiled, DefaultPolicy};
+use crate::jwt::Tokens;
+use crate::{
+    ClusterPeer, Decision, Roots, ServiceId, ServiceName, Verdict, test_util::TestCa,
+};
 
 fn name(name: &str) -> ServiceName {
     name.parse().expect("a service name")
@@ -44,7 +49,7 @@ enum Answer {
 }
 
 /// About a connection, where the default denies.
-fn answer(set: &Compiled, caller: &ServiceId) -> Answer {
+fn answer<'a>(set: &Compiled, caller: impl Into<CallerId<'a>>) -> Answer {
     match set.connection(caller, DefaultPolicy::Deny) {
         Some(Verdict::Allow(_)) => Answer::Allow,
         Some(Verdict::Deny(_)) => Answer::Deny,
@@ -357,15 +362,81 @@ fn an_unknown_key_of_an_entry_is_reported_and_the_entry_evaluated() {
     );
 }
 
+fn cluster_peer(name: &str, trust_domain: &str) -> ClusterPeer {
+    let roots = Roots::from_pem([TestCa::new(trust_domain).root_pem()], None);
+    ClusterPeer::new(name, roots.expect("roots"))
+}
+
+fn from_east(mut rule: wire::Intention) -> wire::Intention {
+    rule.source_peer = "east".to_owned();
+    rule
+}
+
 #[test]
 fn a_rule_about_a_cluster_peer_never_matches_a_caller_of_ours() {
-    let mut peered = rule("web", "api", "allow");
-    peered.source_peer = "east".to_owned();
-    let mut anybody = rule("*", "api", "deny");
-    anybody.source_peer = "east".to_owned();
-    let set = api(&[peered, anybody]);
+    let set = api(&[
+        from_east(rule("web", "api", "allow")),
+        from_east(rule("*", "api", "deny")),
+    ]);
     assert_eq!(answer(&set, &caller("web")), Answer::Nothing);
-    assert!(set.findings()[0].text.contains("`east`"));
+    assert_eq!(set.cluster_peers().collect::<Vec<_>>(), ["east", "east"]);
+}
+
+#[test]
+fn a_caller_of_a_cluster_peer_is_matched_by_rules_about_that_peer_alone() {
+    let (east, west) = (
+        cluster_peer("east", "22222222.consul"),
+        cluster_peer("west", "33333333.consul"),
+    );
+    let set = api(&[
+        rule("web", "api", "deny"),
+        rule("*", "api", "deny"),
+        from_east(rule("web", "api", "allow")),
+        from_east(rule("*", "api", "deny")),
+    ]);
+    let (web, db) = (caller("web"), caller("db"));
+    assert_eq!(answer(&set, CallerId::of(&east, &web)), Answer::Allow);
+    assert_eq!(answer(&set, CallerId::of(&east, &db)), Answer::Deny);
+    assert_eq!(
+        answer(&set, CallerId::of(&west, &web)),
+        Answer::Nothing
+    );
+    assert_eq!(answer(&set, &web), Answer::Deny);
+}
+
+#[test]
+fn a_cluster_peers_caller_is_of_the_partition_that_it_exports_from() {
+    let east = cluster_peer("east", "22222222.consul").with_partition("shop");
+    let set = api(&[from_east(rule("web", "api", "allow"))]);
+    let of = |partition| caller("web").with_partition(partition);
+    assert_eq!(
+        answer(&set, CallerId::of(&east, &of("shop"))),
+        Answer::Allow
+    );
+    for other in ["default", "Shop", "*"] {
+        assert_eq!(
+            answer(&set, CallerId::of(&east, &of(other))),
+            Answer::Nothing
+        );
+    }
+}
+
+#[test]
+fn the_members_of_a_sameness_group_are_matched_where_they_are() {
+    let east = cluster_peer("east", "22222222.consul");
+    let mut peer = from_east(rule("web", "api", "allow"));
+    let mut partition = rule("web", "api", "allow");
+    partition.source_partition = "west".to_owned();
+    peer.source_sameness_group = "all".to_owned();
+    partition.source_sameness_group = "all".to_owned();
+    let set = api(&[peer, partition]);
+    let web = caller("web");
+    assert_eq!(answer(&set, CallerId::of(&east, &web)), Answer::Allow);
+    assert_eq!(
+        answer(&set, &caller("web").with_partition("west")),
+        Answer::Allow
+    );
+    assert_eq!(answer(&set, &web), Answer::Nothing);
 }
 
 #[test]
@@ -461,19 +532,27 @@ mod model {
     }
 
     fn unreadable(rule: &Intention) -> bool {
-        rule.source_name.is_empty()
-            || (rule.source_partition == "*"
-                && rule.source_peer.is_empty()
-                && rule.source_sameness_group.is_empty())
+        rule.source_name.is_empty() || (rule.source_partition == "*" && rule.source_peer.is_empty())
     }
 
-    fn matches(rule: &Intention, caller: &ServiceId) -> bool {
+    /// A group that nobody resolved.
+    fn is_group(rule: &Intention) -> bool {
+        !rule.source_sameness_group.is_empty()
+            && rule.source_peer.is_empty()
+            && rule.source_partition.is_empty()
+    }
+
+    fn matches(rule: &Intention, (caller, peer): (&ServiceId, &str)) -> bool {
         unreadable(rule)
-            || (rule.source_peer.is_empty()
+            || (rule.source_peer == peer
                 && fits(or_default(&rule.source_ns), caller.namespace())
                 && fits(&rule.source_name, caller.service().as_str())
-                && (!rule.source_sameness_group.is_empty()
-                    || or_default(&rule.source_partition) == caller.partition()))
+                && match peer {
+                    "" => {
+                        is_group(rule) || or_default(&rule.source_partition) == caller.partition()
+                    }
+                    _ => caller.partition() == "default",
+                })
     }
 
     fn exact(namespace: &str, name: &str) -> i32 {
@@ -492,13 +571,14 @@ mod model {
     fn allows(rule: &Intention) -> bool {
         !unreadable(rule)
             && ["", "consul"].contains(&rule.source_type.as_str())
-            && rule.source_sameness_group.is_empty()
+            && !is_group(rule)
             && rule.permissions.as_ref().is_none_or(Vec::is_empty)
             && rule.jwt.is_none()
             && rule.action.as_deref() == Some("allow")
     }
 
-    pub(super) fn decide(rules: &[Intention], service: &str, caller: &ServiceId) -> Answer {
+    /// `caller` with the cluster peer it is of, or nothing.
+    pub(super) fn decide(rules: &[Intention], service: &str, caller: (&ServiceId, &str)) -> Answer {
         let matching: Vec<&Intention> = rules
             .iter()
             .filter(|rule| {
@@ -568,12 +648,18 @@ prop_compose! {
     }
 }
 
+static EAST: OnceLock<ClusterPeer> = OnceLock::new();
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(3000))]
 
     #[test]
     fn the_compiled_set_decides_as_the_model(rules in prop::collection::vec(any_intention(), 0..12), caller in any_caller()) {
-        prop_assert_eq!(answer(&api(&rules), &caller), model::decide(&rules, "api", &caller));
+        let set = api(&rules);
+        prop_assert_eq!(answer(&set, &caller), model::decide(&rules, "api", (&caller, "")));
+        let east = EAST.get_or_init(|| cluster_peer("east", "22222222.consul"));
+        let of_east = CallerId::of(east, &caller);
+        prop_assert_eq!(answer(&set, of_east), model::decide(&rules, "api", (&caller, "east")));
     }
 
     #[test]
