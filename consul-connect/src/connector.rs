@@ -16,10 +16,11 @@ use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 
 use crate::{
-    Alpn, ConnectionGuard, Grace, Identity, Layer, MeshStream, Peer, TlsPolicy,
+    Alpn, ClusterPeers, ConnectionGuard, Grace, Identity, Layer, MeshStream, Peer, Remote,
+    TlsPolicy,
     live::{Facts, LiveSet, Rules, Warden, admit},
     stream::{Io, Transport},
-    tls::{Cause, ClientSide, Usage, cause_of, client_config},
+    tls::{Admits, Cause, ClientSide, Usage, cause_of, client_config},
 };
 
 /// Opens connections to services as one identity. Cheap to clone; all clones share one live set.
@@ -83,11 +84,13 @@ impl Connector {
         let live = Arc::new(LiveSet::default());
         let rules = || Rules {
             identity: identity.clone(),
+            cluster_peers: ClusterPeers::none(),
             authorize: None,
             // Nobody is denied here, and what expires may finish.
             layer: Layer::Request,
             grace,
             peer_is: Usage::Server,
+            admits: Admits::Services,
         };
         let warden = Warden::new(Arc::clone(&live), rules());
         Self {
@@ -219,8 +222,9 @@ impl Connector {
         let alpn = tls.get_ref().1.alpn_protocol().map(Alpn::from);
         let not_after = std::cmp::min(snapshot.leaf().not_after(), peer.not_after());
         let facts = Facts {
-            peer: peer.clone(),
+            remote: Remote::Peer(peer.clone()),
             generation: snapshot.generation(),
+            cluster_peers: 0,
             not_after,
         };
         let member = self.inner.live.enter(facts, None, &self.inner.warden);

@@ -6,6 +6,7 @@
 //! * [`Identity`] follows a source of leaf and roots ([`identity::source`]), and publishes only what a peer would accept.
 //! * [`Connector`] dials a service and proves that it is the one that was meant before it learns who we are.
 //! * [`Listener`] accepts verified [`Peer`]s; open connections are held to the roots, the rules and the clock.
+//! * [`ClusterPeers`] are the other clusters whose services may call, each with the roots that vouch for it alone.
 //! * [`Authorize`] is the question "may they". [`Intentions`], which follow Consul, are one answer to it.
 //! * [`Registration`] keeps an instance in the catalog, with the [`Health`] its application says.
 //!
@@ -21,6 +22,7 @@
 
 mod alpn;
 pub mod authorize;
+mod cluster_peers;
 mod connector;
 pub mod identity;
 pub mod intention;
@@ -39,7 +41,7 @@ mod time;
 mod tls;
 
 // Who somebody is.
-pub use peer::Peer;
+pub use peer::{MeshGateway, Peer, Remote};
 pub use spiffe::{InvalidName, InvalidSpiffeId, ServiceId, ServiceName, SpiffeId, TrustDomain};
 
 // Who I am.
@@ -50,6 +52,11 @@ pub use identity::{
 pub use identity::{KeyPem, Leaf, Material, Snapshot};
 pub use provider::{NoCryptoProvider, crypto_provider};
 pub use tls::{InvalidPeer, InvalidRoots, Roots};
+
+// Who else may call.
+pub use cluster_peers::{
+    ClusterPeer, ClusterPeerFault, ClusterPeerStatus, ClusterPeers, ClusterPeersStatus,
+};
 
 // Connections.
 pub use alpn::Alpn;

@@ -20,7 +20,7 @@ use tokio::{
 };
 
 use crate::{
-    Alpn, Authorize, ConnectionGuard, Identity, Io, MeshStream, Peer, Permit,
+    Alpn, Authorize, ConnectionGuard, Identity, Io, MeshStream, Peer, Permit, Remote,
     live::{LiveSet, Warden},
     stream::Transport,
 };
@@ -56,14 +56,14 @@ struct Begun {
 /// also when a thousand came at once.
 const SLOW: Duration = Duration::from_secs(1);
 
-/// A connection of a verified peer.
+/// A connection of a verified member of the mesh.
 #[derive(Debug)]
 #[non_exhaustive]
 pub struct Accepted {
     /// The bytes.
     pub stream: MeshStream,
-    /// Who calls.
-    pub peer: Peer,
+    /// Who is at the other end: the caller, or under [`Layer::Request`](crate::Layer::Request) a mesh gateway for callers.
+    pub remote: Remote,
     /// What was agreed to speak; `None` if the caller offered no ALPN.
     pub alpn: Option<Alpn>,
     /// When and why it must close.
@@ -72,6 +72,13 @@ pub struct Accepted {
     pub permit: Option<Permit>,
     /// Where the caller is.
     pub remote_addr: SocketAddr,
+}
+
+impl Accepted {
+    /// Who calls, if the caller is at the other end itself: always, except under [`Layer::Request`](crate::Layer::Request).
+    pub fn peer(&self) -> Option<&Peer> {
+        self.remote.peer()
+    }
 }
 
 impl Listener {

@@ -6,11 +6,14 @@
 //! | what changes | what happens |
 //! | --- | --- |
 //! | the roots no longer anchor the peer's chain | cut |
+//! | its cluster is no cluster peer any more | cut; drained if it calls through a gateway |
 //! | the root of the peer's chain, or an intermediate in it, expires, and no other root anchors it | cut |
 //! | a rule now denies it (byte stream) | cut |
 //! | a rule now denies it (requests) | each request is refused; after a grace it is drained |
 //! | the earlier of the two leafs expires | drained |
 //! | a drain's deadline passes | cut |
+//!
+//! A mesh gateway's connection is held to the rules about everybody who has called by it.
 //!
 //! A cut works in the stream itself, so nobody who holds it has to cooperate.
 

@@ -102,7 +102,7 @@ pub struct Negotiated {
 impl fmt::Debug for MeshStream {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("MeshStream")
-            .field("peer", &self.member.live().facts.peer)
+            .field("remote", &self.member.live().facts.remote)
             .finish_non_exhaustive()
     }
 }

@@ -13,6 +13,7 @@ mod policy;
 mod refusal;
 mod roots;
 mod side;
+mod trust;
 mod verifier;
 mod verify;
 
@@ -23,6 +24,7 @@ pub(crate) use refusal::{Cause, cause_of, identity_alert};
 pub use roots::{InvalidRoots, Roots};
 pub use side::TlsSideStatus;
 pub(crate) use side::{Side, name};
+pub(crate) use trust::{Admits, Trust};
 pub(crate) use verifier::{ClientSide, ServerSide};
 pub(crate) use verify::{Usage, inspect, verify};
 

@@ -92,7 +92,8 @@ where
 /// Lets every verified peer of the mesh in, whatever the intentions say. For tests and for servers that decide themselves.
 ///
 /// # Security
-/// Mutual TLS still holds: the caller is a service of this trust domain. Which one is not asked.
+/// Mutual TLS still holds: the caller is a service of this trust domain, or of a cluster peer that the listener knows. Which
+/// one is not asked.
 pub fn dangerously_allow_all() -> impl Authorize {
     from_fn(|caller, _head| match caller {
         Caller::Peer(_) => Decision::Allow(Permit::by_default()),

@@ -8,9 +8,9 @@ use tokio::{
 
 use super::{Counters, Handshake, Listener, Refused};
 use crate::{
-    Authorize, Grace, Identity, Layer, TlsPolicy,
+    Authorize, ClusterPeers, Grace, Identity, Layer, TlsPolicy,
     live::{LiveSet, Rules, Warden},
-    tls::Usage,
+    tls::{Admits, Usage},
 };
 
 pub(super) type OnRefused = Arc<dyn Fn(SocketAddr, &Refused) + Send + Sync>;
@@ -19,6 +19,7 @@ pub(super) type OnRefused = Arc<dyn Fn(SocketAddr, &Refused) + Send + Sync>;
 pub struct ListenerBuilder {
     identity: Identity,
     authorize: Arc<dyn Authorize>,
+    cluster_peers: Option<ClusterPeers>,
     layer: Layer,
     grace: Grace,
     tls: Option<TlsPolicy>,
@@ -34,6 +35,7 @@ impl ListenerBuilder {
         Self {
             identity,
             authorize,
+            cluster_peers: None,
             layer: Layer::default(),
             grace: Grace::default(),
             tls: None,
@@ -43,6 +45,16 @@ impl ListenerBuilder {
             max_connections: 65_536,
             on_refused: None,
         }
+    }
+
+    /// The cluster peers whose services may call as well. Default none: only our own trust domain.
+    ///
+    /// Under [`Layer::Request`] mesh gateways of our own datacenter are let in too, because services of cluster peers call
+    /// services with an HTTP protocol through them: see [`Remote::MeshGateway`](crate::Remote::MeshGateway).
+    #[must_use]
+    pub fn cluster_peers(mut self, cluster_peers: ClusterPeers) -> Self {
+        self.cluster_peers = Some(cluster_peers);
+        self
     }
 
     /// What the connections carry. Default [`Layer::Connection`].
@@ -128,6 +140,11 @@ impl ListenerBuilder {
         let rules = || Rules {
             identity: self.identity.clone(),
             authorize: Some(Arc::clone(&self.authorize)),
+            cluster_peers: self.cluster_peers.clone().unwrap_or_default(),
+            admits: match (self.layer, &self.cluster_peers) {
+                (Layer::Request, Some(_)) => Admits::Gateways,
+                _ => Admits::Services,
+            },
             layer: self.layer,
             grace: self.grace,
             peer_is: Usage::Client,

@@ -9,7 +9,7 @@ use tokio_rustls::TlsAcceptor;
 
 use super::{Accepted, Counters, Refused, builder::OnRefused};
 use crate::{
-    Alpn, ConnectionGuard, InvalidPeer, MeshStream, TlsPolicy,
+    Alpn, ConnectionGuard, InvalidPeer, MeshStream, Remote, TlsPolicy,
     live::{Facts, LiveSet, Rules, Warden, admit},
     stream::{Transport, tune},
     tls::{Cause, ServerSide, cause_of, server_config},
@@ -34,7 +34,8 @@ impl Handshake {
         warden: &Arc<Warden>,
         permit: OwnedSemaphorePermit,
     ) -> Result<Accepted, Refused> {
-        let snapshot = self.rules.identity.current();
+        let trust = self.rules.trust();
+        let snapshot = Arc::clone(&trust.identity);
         if let Some(since) = snapshot.expired_since() {
             return Err(Refused::OwnLeafExpired { since });
         }
@@ -43,7 +44,9 @@ impl Handshake {
             let _ = tune(tcp);
         }
         let common = snapshot.common();
-        let verifier = ServerSide::new(&common.provider, Arc::clone(snapshot.roots()));
+        let known = trust.cluster_peers.generation();
+        let cluster_peers = self.rules.cluster_peers.clone();
+        let verifier = ServerSide::new(trust, self.rules.admits, cluster_peers);
         let config = server_config(
             common,
             Arc::clone(&verifier),
@@ -72,26 +75,28 @@ impl Handshake {
             }
             Err(_elapsed) => return Err(Refused::Timeout { limit: self.limit }),
         };
-        let peer = verifier
-            .peer()
+        let remote = verifier
+            .remote()
             .ok_or(Refused::Peer(InvalidPeer::NoCertificate))?;
         let alpn = tls.get_ref().1.alpn_protocol().map(Alpn::from);
-        let not_after = std::cmp::min(snapshot.leaf().not_after(), peer.not_after());
+        let not_after = std::cmp::min(snapshot.leaf().not_after(), remote.not_after());
         let facts = Facts {
-            peer: peer.clone(),
+            remote: remote.clone(),
             generation: snapshot.generation(),
+            cluster_peers: known,
             not_after,
         };
         let member = live.enter(facts, Some(permit), warden);
-        let permit = admit(live, member.live(), &self.rules).map_err(|reason| Refused::Denied {
-            caller: peer.clone(),
-            reason,
-        })?;
+        let permit =
+            admit(live, member.live(), &self.rules).map_err(|reason| match remote.clone() {
+                Remote::Peer(caller) => Refused::Denied { caller, reason },
+                Remote::MeshGateway(gateway) => Refused::Gateway { gateway, reason },
+            })?;
         let guard = ConnectionGuard::new(Arc::clone(member.live()));
         self.counters.accepted();
         Ok(Accepted {
             stream: MeshStream::new(tls.into(), member),
-            peer,
+            remote,
             alpn,
             guard,
             permit,

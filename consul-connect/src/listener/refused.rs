@@ -3,7 +3,7 @@ use std::{
     time::Duration,
 };
 
-use crate::{InvalidPeer, Peer, Reason};
+use crate::{InvalidPeer, MeshGateway, Peer, Reason};
 
 /// Why a connection was not accepted.
 #[derive(Clone, Debug, thiserror::Error)]
@@ -21,6 +21,14 @@ pub enum Refused {
         /// Who called.
         caller: Peer,
         /// Why it may not.
+        reason: Reason,
+    },
+    /// The mesh gateway lost its trust during the handshake.
+    #[error("the mesh gateway {} is refused: {reason}", .gateway.id())]
+    Gateway {
+        /// Which gateway.
+        gateway: MeshGateway,
+        /// Why.
         reason: Reason,
     },
     /// The transport failed.
@@ -69,7 +77,7 @@ impl Refused {
     pub fn code(&self) -> &'static str {
         match self {
             Self::ByPeer { .. } => "refused_by_peer",
-            Self::Denied { reason, .. } => reason.code(),
+            Self::Denied { reason, .. } | Self::Gateway { reason, .. } => reason.code(),
             Self::Io { .. } => "io",
             Self::OldTls => "old_tls",
             Self::OwnLeafExpired { .. } => "own_leaf_expired",

@@ -13,14 +13,16 @@ use tokio::{
     time::Instant,
 };
 
-use crate::{Peer, Reason};
+use crate::{Reason, Remote};
 
 /// What is known of a connection from its beginning to its end.
 #[derive(Debug)]
 pub(crate) struct Facts {
-    pub(crate) peer: Peer,
+    pub(crate) remote: Remote,
     /// The generation of our identity it was made under.
     pub(crate) generation: u64,
+    /// The generation of the known cluster peers it was made under.
+    pub(crate) cluster_peers: u64,
     /// The earlier expiry of the two leafs in it.
     pub(crate) not_after: UnixTime,
 }

@@ -14,10 +14,10 @@ use super::{
     review::{Action, NO_REQUESTS, Present, review},
 };
 use crate::{
-    Authorize, Caller, Changes, Identity, InvalidPeer, Peer, Permit, Reason, Roots, Snapshot,
-    Verdict,
+    Authorize, Caller, Changes, ClusterPeers, Identity, InvalidPeer, MeshGateway, Peer, Permit,
+    Reason, Remote, Roots, Verdict,
     task::Task,
-    tls::{Usage, verify},
+    tls::{Admits, Trust, Usage, verify},
 };
 
 /// So many connections are looked at before others on the same thread get their turn: about a tenth of a millisecond.
@@ -34,12 +34,46 @@ pub(crate) struct Warden {
 /// What the warden of one listener or connector asks.
 pub(crate) struct Rules {
     pub(crate) identity: Identity,
+    pub(crate) cluster_peers: ClusterPeers,
     /// `None` for connections we opened: whom we call is not for intentions on our side to decide.
     pub(crate) authorize: Option<Arc<dyn Authorize>>,
     pub(crate) layer: Layer,
     pub(crate) grace: Grace,
     /// The part the peer plays.
     pub(crate) peer_is: Usage,
+    pub(crate) admits: Admits,
+}
+
+impl Rules {
+    /// Whom to trust now.
+    pub(crate) fn trust(&self) -> Trust {
+        Trust {
+            identity: self.identity.current(),
+            cluster_peers: self.cluster_peers.current(),
+        }
+    }
+}
+
+/// What may have changed since a connection was last looked at.
+#[derive(Clone, Copy)]
+struct Changed {
+    /// Our own roots.
+    roots: bool,
+    /// The cluster peers, or their roots.
+    cluster_peers: bool,
+    rules: bool,
+}
+
+impl Changed {
+    const NOTHING: Self = Self::all(false);
+
+    const fn all(changed: bool) -> Self {
+        Self {
+            roots: changed,
+            cluster_peers: changed,
+            rules: changed,
+        }
+    }
 }
 
 impl Warden {
@@ -52,17 +86,19 @@ impl Warden {
 
 async fn run(set: Arc<LiveSet>, rules: Rules) {
     let mut identity = rules.identity.changes();
+    let mut cluster_peers = rules.cluster_peers.changes();
     let mut policy = rules
         .authorize
         .as_ref()
         .map_or_else(Changes::never, |authorize| authorize.changes());
-    let (mut roots_changed, mut rules_changed) = (true, true);
+    let mut changed = Changed::all(true);
     let mut seen: Option<Arc<Roots>> = None;
     loop {
-        let snapshot = rules.identity.current();
+        let trust = rules.trust();
+        let roots = trust.identity.roots();
         // A renewed leaf takes no trust away, and verifying every chain again is dear.
-        roots_changed &= seen.as_ref().is_none_or(|seen| seen != snapshot.roots());
-        seen = Some(Arc::clone(snapshot.roots()));
+        changed.roots &= seen.as_ref().is_none_or(|seen| seen != roots);
+        seen = Some(Arc::clone(roots));
         let mut next: Option<Instant> = None;
         let all = set.all();
         let mut verified = Verified::default();
@@ -71,24 +107,18 @@ async fn run(set: Arc<LiveSet>, rules: Rules) {
                 verified.since_yield = 0;
                 tokio::task::yield_now().await;
             }
-            let at = hold(
-                live,
-                &rules,
-                &snapshot,
-                roots_changed,
-                rules_changed,
-                &mut verified,
-            );
+            let at = hold(live, &rules, &trust, changed, &mut verified);
             next = [next, at].into_iter().flatten().min();
         }
         drop(verified);
         drop(all);
         let next = set.plan(next);
-        (roots_changed, rules_changed) = (false, false);
+        changed = Changed::NOTHING;
         tokio::select! {
             // A closed channel says that nothing will change any more, never that something has.
-            Ok(()) = identity.changed() => roots_changed = true,
-            () = policy.changed() => rules_changed = true,
+            Ok(()) = identity.changed() => changed.roots = true,
+            Ok(()) = cluster_peers.changed() => changed.cluster_peers = true,
+            () = policy.changed() => changed.rules = true,
             () = set.sooner.notified() => {}
             () = sleep(next) => {}
         }
@@ -106,13 +136,12 @@ async fn sleep(until: Option<Instant>) {
 fn hold<'a>(
     live: &'a Live,
     rules: &Rules,
-    snapshot: &Snapshot,
-    roots_changed: bool,
-    rules_changed: bool,
+    trust: &Trust,
+    changed: Changed,
     verified: &mut Verified<'a>,
 ) -> Option<Instant> {
     let facts = &live.facts;
-    let now = snapshot.now();
+    let now = trust.identity.now();
     let left = |end: UnixTime| {
         Duration::from_secs(
             end.as_secs()
@@ -120,17 +149,26 @@ fn hold<'a>(
                 .saturating_sub(now.as_secs()),
         )
     };
-    let anchored_for = left(facts.peer.anchored_until());
-    let other_roots = roots_changed && facts.generation != snapshot.generation();
+    let anchored_for = left(facts.remote.anchored_until());
+    let of_cluster_peer = facts.remote.peer().is_some_and(|peer| peer.of().is_some());
+    let other_roots = (changed.roots && facts.generation != trust.identity.generation())
+        || (changed.cluster_peers
+            && of_cluster_peer
+            && facts.cluster_peers != trust.cluster_peers.generation());
     let anchored = (other_roots || anchored_for.is_zero())
-        .then(|| verified.anchored(&facts.peer, snapshot, rules.peer_is));
-    let authorize = rules.authorize.as_ref().filter(|_| rules_changed);
+        .then(|| verified.anchored(&facts.remote, trust, rules.peer_is));
+    let crowded = matches!(&facts.remote, Remote::MeshGateway(gateway) if gateway.is_crowded());
+    let decide = changed.rules || changed.cluster_peers || crowded;
+    let authorize = rules.authorize.as_deref().filter(|_| decide);
     let present = Present {
         now: Instant::now(),
         valid_for: left(facts.not_after),
         anchored_for,
         anchored,
-        verdict: authorize.map(|authorize| ask(&**authorize, Caller::Peer(&facts.peer))),
+        verdict: authorize.map(|authorize| match &facts.remote {
+            Remote::MeshGateway(gateway) => ask_about_all(authorize, gateway, trust),
+            Remote::Peer(peer) => ask(authorize, peer),
+        }),
     };
     let (action, timers, next) = review(
         &live.phase(),
@@ -139,17 +177,17 @@ fn hold<'a>(
         rules.layer,
         rules.grace,
     );
-    if rules_changed {
+    if decide {
         live.set_timers(timers);
     }
     match action {
         Action::Keep => {}
         Action::Drain { reason, cut_at } => {
-            tracing::info!(peer = %facts.peer, reason = reason.code(), "draining a connection: {reason}");
+            tracing::info!(peer = %facts.remote, reason = reason.code(), "draining a connection: {reason}");
             live.drain(reason, cut_at);
         }
         Action::Cut { reason } => {
-            tracing::info!(peer = %facts.peer, reason = reason.code(), "cutting a connection: {reason}");
+            tracing::info!(peer = %facts.remote, reason = reason.code(), "cutting a connection: {reason}");
             live.cut(reason);
         }
     }
@@ -157,9 +195,20 @@ fn hold<'a>(
 }
 
 /// A policy that panics must not end the enforcement of everybody else's rules.
-fn ask(authorize: &dyn Authorize, caller: Caller<'_>) -> Verdict {
-    catch_unwind(AssertUnwindSafe(|| authorize.connection(caller)))
-        .unwrap_or(Verdict::Deny(PANICKED))
+fn ask(authorize: &dyn Authorize, peer: &Peer) -> Verdict {
+    let verdict = || authorize.connection(Caller::Peer(peer));
+    catch_unwind(AssertUnwindSafe(verdict)).unwrap_or(Verdict::Deny(PANICKED))
+}
+
+/// Streams of everybody who has called by it may be open, and a connection can only be ended whole.
+fn ask_about_all(authorize: &dyn Authorize, gateway: &MeshGateway, trust: &Trust) -> Verdict {
+    let refused = gateway.refused(&trust.cluster_peers, |caller| {
+        match ask(authorize, caller) {
+            Verdict::Deny(reason) => Some(reason),
+            Verdict::Allow(_) | Verdict::PerRequest => None,
+        }
+    });
+    refused.map_or(Verdict::PerRequest, Verdict::Deny)
 }
 
 const PANICKED: Reason = Reason::fixed("panic", "the policy panicked while it decided");
@@ -178,32 +227,29 @@ impl<'a> Verified<'a> {
 
     fn anchored(
         &mut self,
-        peer: &'a Peer,
-        snapshot: &Snapshot,
+        remote: &'a Remote,
+        trust: &Trust,
         usage: Usage,
     ) -> Result<(), InvalidPeer> {
         let since_yield = &mut self.since_yield;
         let verify = || {
             *since_yield += 1;
-            still_anchored(peer, snapshot, usage)
+            still_anchored(remote, trust, usage)
         };
         self.known
-            .entry(peer.chain())
+            .entry(remote.chain())
             .or_insert_with(verify)
             .clone()
     }
 }
 
-fn still_anchored(peer: &Peer, snapshot: &Snapshot, usage: Usage) -> Result<(), InvalidPeer> {
-    let algorithms = &snapshot.common().provider.signature_verification_algorithms;
-    verify(
-        peer.chain(),
-        snapshot.roots(),
-        algorithms,
-        usage,
-        snapshot.now(),
-    )
-    .map(drop)
+fn still_anchored(remote: &Remote, trust: &Trust, usage: Usage) -> Result<(), InvalidPeer> {
+    if usage == Usage::Client {
+        return trust.still_anchors(remote);
+    }
+    let (identity, chain) = (&trust.identity, remote.chain());
+    let algorithms = &identity.common().provider.signature_verification_algorithms;
+    verify(chain, identity.roots(), algorithms, usage, identity.now()).map(drop)
 }
 
 /// Decides about a connection that was just entered.
@@ -212,35 +258,32 @@ fn still_anchored(peer: &Peer, snapshot: &Snapshot, usage: Usage) -> Result<(), 
 /// The reason why it must not be used. It has been cut.
 pub(crate) fn admit(set: &LiveSet, live: &Live, rules: &Rules) -> Result<Option<Permit>, Reason> {
     // Between the handshake and the entry the roots may have changed, and the warden may have looked already.
-    let snapshot = rules.identity.current();
-    let admitted = if live.facts.generation != snapshot.generation()
-        && let Err(refusal) = still_anchored(&live.facts.peer, &snapshot, rules.peer_is)
-    {
-        Err(Reason::new(
-            "roots",
-            format!("the roots changed during the handshake: {refusal}"),
-        ))
-    } else {
-        match (&rules.authorize, rules.layer) {
-            (Some(authorize), Layer::Connection) => {
-                match ask(&**authorize, Caller::Peer(&live.facts.peer)) {
-                    Verdict::Allow(permit) => Ok(Some(permit)),
-                    Verdict::Deny(reason) => Err(reason),
-                    Verdict::PerRequest => Err(NO_REQUESTS),
+    let trust = rules.trust();
+    let facts = &live.facts;
+    let changed = facts.generation != trust.identity.generation()
+        || facts.cluster_peers != trust.cluster_peers.generation();
+    let admitted =
+        if changed && let Err(refusal) = still_anchored(&facts.remote, &trust, rules.peer_is) {
+            Err(Reason::new(
+                "roots",
+                format!("the roots changed during the handshake: {refusal}"),
+            ))
+        } else {
+            match (&rules.authorize, rules.layer, &facts.remote) {
+                (Some(authorize), Layer::Connection, Remote::Peer(peer)) => {
+                    match ask(&**authorize, peer) {
+                        Verdict::Allow(permit) => Ok(Some(permit)),
+                        Verdict::Deny(reason) => Err(reason),
+                        Verdict::PerRequest => Err(NO_REQUESTS),
+                    }
                 }
+                (_, Layer::Connection, Remote::MeshGateway(_)) => Err(NO_REQUESTS),
+                _ => Ok(None),
             }
-            _ => Ok(None),
-        }
-    };
+        };
     let permit = admitted.inspect_err(|reason| live.cut(reason.clone()))?;
-    if let Some(at) = hold(
-        live,
-        rules,
-        &snapshot,
-        false,
-        false,
-        &mut Verified::default(),
-    ) {
+    let mut verified = Verified::default();
+    if let Some(at) = hold(live, rules, &trust, Changed::NOTHING, &mut verified) {
         set.look_at(at);
     }
     Ok(permit)

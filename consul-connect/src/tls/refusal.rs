@@ -21,6 +21,16 @@ pub enum InvalidPeer {
         /// How long ago, by our clock.
         since: Duration,
     },
+    /// It is a mesh gateway, and not one that may speak for others here.
+    #[error(
+        "it is the mesh gateway {id}, and only one of our own datacenter and partition may speak for callers: {ours}"
+    )]
+    ForeignGateway {
+        /// Which gateway it is.
+        id: Box<SpiffeId>,
+        /// The one that might.
+        ours: Box<SpiffeId>,
+    },
     /// It belongs to another mesh.
     #[error("it belongs to trust domain {theirs}, ours is {ours}")]
     ForeignTrustDomain {
@@ -84,6 +94,16 @@ pub enum InvalidPeer {
         /// The algorithm, by its object identifier if it has no name here.
         algorithm: String,
     },
+    /// The cluster peer it was verified for is known by another name or partition now.
+    #[error(
+        "it was a caller of the cluster peer `{before}`, whose trust domain is now that of `{now}`"
+    )]
+    OtherClusterPeer {
+        /// What it was.
+        before: String,
+        /// What it would be.
+        now: String,
+    },
     /// It is a service, but not the one that was called.
     #[error("it is {found}, expected {expected}")]
     WrongIdentity {
@@ -112,12 +132,14 @@ impl InvalidPeer {
             Self::CertificateAuthority => "certificate_authority",
             Self::Chain(_) => "chain",
             Self::Expired { .. } => "expired",
+            Self::ForeignGateway { .. } => "foreign_gateway",
             Self::ForeignTrustDomain { .. } => "foreign_trust_domain",
             Self::InvalidId(_) => "invalid_id",
             Self::Malformed(_) => "malformed",
             Self::NoCertificate => "no_certificate",
             Self::NotAService { .. } => "not_a_service",
             Self::NotYetValid { .. } => "not_yet_valid",
+            Self::OtherClusterPeer { .. } => "other_cluster_peer",
             Self::RootExpired { .. } => "root_expired",
             Self::UnknownIssuer { .. } => "unknown_issuer",
             Self::UriNames { .. } => "uri_names",

@@ -15,81 +15,80 @@ use rustls::{
 };
 use rustls_pki_types::{CertificateDer, ServerName, UnixTime};
 
-use super::{InvalidPeer, Roots, Usage, verify};
-use crate::{Peer, ServiceId};
+use super::{
+    InvalidPeer, Roots, Usage,
+    trust::{Admits, Trust, Who},
+    verify,
+};
+use crate::{ClusterPeers, MeshGateway, Peer, Remote, ServiceId};
 
-struct Verifier {
-    roots: Arc<Roots>,
+/// Verifies the client of a connection we accepted.
+pub(crate) struct ServerSide {
+    trust: Trust,
+    admits: Admits,
+    /// What a gateway's callers are held against.
+    cluster_peers: ClusterPeers,
     algorithms: WebPkiSupportedAlgorithms,
-    peer: OnceLock<Peer>,
+    remote: OnceLock<Remote>,
 }
 
-impl Verifier {
-    fn new(provider: &CryptoProvider, roots: Arc<Roots>) -> Self {
-        Self {
-            roots,
+impl ServerSide {
+    pub(crate) fn new(trust: Trust, admits: Admits, cluster_peers: ClusterPeers) -> Arc<Self> {
+        let provider = &trust.identity.common().provider;
+        Arc::new(Self {
             algorithms: provider.signature_verification_algorithms,
-            peer: OnceLock::new(),
-        }
+            trust,
+            admits,
+            cluster_peers,
+            remote: OnceLock::new(),
+        })
+    }
+
+    pub(crate) fn remote(&self) -> Option<Remote> {
+        self.remote.get().cloned()
     }
 
     fn verify(
         &self,
-        leaf: &CertificateDer<'_>,
-        intermediates: &[CertificateDer<'_>],
-        usage: Usage,
+        chain: Vec<CertificateDer<'static>>,
         now: UnixTime,
-        expected: Option<&[ServiceId]>,
     ) -> Result<(), InvalidPeer> {
-        let chain: Vec<_> = std::iter::once(leaf)
-            .chain(intermediates)
-            .map(|c| c.clone().into_owned())
-            .collect();
-        let verified = verify(&chain, &self.roots, &self.algorithms, usage, now)?;
-        if let Some(expected) = expected
-            && !expected.contains(&verified.id)
-        {
-            let expected = expected
-                .iter()
-                .map(ToString::to_string)
-                .collect::<Vec<_>>()
-                .join(" or ");
-            return Err(InvalidPeer::WrongIdentity {
-                expected,
-                found: verified.id,
-            });
-        }
+        let trust = &self.trust;
+        let verified = trust.verify(&chain, self.admits, &self.algorithms, now)?;
+        let (not_after, anchored_until) = (verified.not_after, verified.anchored_until);
+        let remote = match verified.id {
+            Who::Service(id, of) => {
+                Remote::Peer(Peer::verified(id, of, chain, not_after, anchored_until))
+            }
+            Who::Gateway(id) => Remote::MeshGateway(MeshGateway::verified(
+                id,
+                chain,
+                not_after,
+                anchored_until,
+                self.cluster_peers.clone(),
+            )),
+        };
         // One connection, one certificate: rustls asks once, and TLS 1.2 renegotiation does not exist in it.
-        let _ = self.peer.set(Peer::verified(
-            verified.id,
-            chain,
-            verified.not_after,
-            verified.anchored_until,
-        ));
+        let _ = self.remote.set(remote);
         Ok(())
     }
 }
 
-impl fmt::Debug for Verifier {
+impl fmt::Debug for ServerSide {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Verifier")
-            .field("roots", &self.roots)
+        f.debug_struct("ServerSide")
+            .field("trust", &self.trust)
+            .field("admits", &self.admits)
             .finish_non_exhaustive()
     }
 }
 
-/// Verifies the client of a connection we accepted.
-#[derive(Debug)]
-pub(crate) struct ServerSide(Verifier);
-
-impl ServerSide {
-    pub(crate) fn new(provider: &CryptoProvider, roots: Arc<Roots>) -> Arc<Self> {
-        Arc::new(Self(Verifier::new(provider, roots)))
-    }
-
-    pub(crate) fn peer(&self) -> Option<Peer> {
-        self.0.peer.get().cloned()
-    }
+fn whole(
+    leaf: &CertificateDer<'_>,
+    intermediates: &[CertificateDer<'_>],
+) -> Vec<CertificateDer<'static>> {
+    let chain = std::iter::once(leaf).chain(intermediates);
+    chain.map(|c| c.clone().into_owned()).collect()
 }
 
 impl ClientCertVerifier for ServerSide {
@@ -104,8 +103,7 @@ impl ClientCertVerifier for ServerSide {
         intermediates: &[CertificateDer<'_>],
         now: UnixTime,
     ) -> Result<ClientCertVerified, Error> {
-        self.0
-            .verify(end_entity, intermediates, Usage::Client, now, None)?;
+        self.verify(whole(end_entity, intermediates), now)?;
         Ok(ClientCertVerified::assertion())
     }
 
@@ -115,7 +113,7 @@ impl ClientCertVerifier for ServerSide {
         cert: &CertificateDer<'_>,
         dss: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
-        verify_tls12_signature(message, cert, dss, &self.0.algorithms)
+        verify_tls12_signature(message, cert, dss, &self.algorithms)
     }
 
     fn verify_tls13_signature(
@@ -124,19 +122,20 @@ impl ClientCertVerifier for ServerSide {
         cert: &CertificateDer<'_>,
         dss: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
-        verify_tls13_signature(message, cert, dss, &self.0.algorithms)
+        verify_tls13_signature(message, cert, dss, &self.algorithms)
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.0.algorithms.supported_schemes()
+        self.algorithms.supported_schemes()
     }
 }
 
 /// Verifies the server of a connection we opened, before it learns who we are.
-#[derive(Debug)]
 pub(crate) struct ClientSide {
-    verifier: Verifier,
+    roots: Arc<Roots>,
+    algorithms: WebPkiSupportedAlgorithms,
     expected: Arc<[ServiceId]>,
+    peer: OnceLock<Peer>,
 }
 
 impl ClientSide {
@@ -146,13 +145,48 @@ impl ClientSide {
         expected: Arc<[ServiceId]>,
     ) -> Arc<Self> {
         Arc::new(Self {
-            verifier: Verifier::new(provider, roots),
+            roots,
+            algorithms: provider.signature_verification_algorithms,
             expected,
+            peer: OnceLock::new(),
         })
     }
 
     pub(crate) fn peer(&self) -> Option<Peer> {
-        self.verifier.peer.get().cloned()
+        self.peer.get().cloned()
+    }
+
+    fn verify(
+        &self,
+        chain: Vec<CertificateDer<'static>>,
+        now: UnixTime,
+    ) -> Result<(), InvalidPeer> {
+        let verified = verify(&chain, &self.roots, &self.algorithms, Usage::Server, now)?;
+        if !self.expected.contains(&verified.id) {
+            let expected: Vec<_> = self.expected.iter().map(ToString::to_string).collect();
+            return Err(InvalidPeer::WrongIdentity {
+                expected: expected.join(" or "),
+                found: verified.id,
+            });
+        }
+        // As above: asked once.
+        let _ = self.peer.set(Peer::verified(
+            verified.id,
+            None,
+            chain,
+            verified.not_after,
+            verified.anchored_until,
+        ));
+        Ok(())
+    }
+}
+
+impl fmt::Debug for ClientSide {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ClientSide")
+            .field("roots", &self.roots)
+            .field("expected", &self.expected)
+            .finish_non_exhaustive()
     }
 }
 
@@ -165,13 +199,7 @@ impl ServerCertVerifier for ClientSide {
         _ocsp_response: &[u8],
         now: UnixTime,
     ) -> Result<ServerCertVerified, Error> {
-        self.verifier.verify(
-            end_entity,
-            intermediates,
-            Usage::Server,
-            now,
-            Some(&self.expected),
-        )?;
+        self.verify(whole(end_entity, intermediates), now)?;
         Ok(ServerCertVerified::assertion())
     }
 
@@ -181,7 +209,7 @@ impl ServerCertVerifier for ClientSide {
         cert: &CertificateDer<'_>,
         dss: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
-        verify_tls12_signature(message, cert, dss, &self.verifier.algorithms)
+        verify_tls12_signature(message, cert, dss, &self.algorithms)
     }
 
     fn verify_tls13_signature(
@@ -190,10 +218,10 @@ impl ServerCertVerifier for ClientSide {
         cert: &CertificateDer<'_>,
         dss: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
-        verify_tls13_signature(message, cert, dss, &self.verifier.algorithms)
+        verify_tls13_signature(message, cert, dss, &self.algorithms)
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.verifier.algorithms.supported_schemes()
+        self.algorithms.supported_schemes()
     }
 }

@@ -27,10 +27,10 @@ pub(crate) enum Usage {
     Server,
 }
 
-/// What a verified chain says.
+/// What a verified chain says. Only a service may be called, and whoever calls is one or speaks for one.
 #[derive(Clone, Debug)]
-pub(crate) struct Verified {
-    pub(crate) id: ServiceId,
+pub(crate) struct Verified<Id = ServiceId> {
+    pub(crate) id: Id,
     pub(crate) not_before: UnixTime,
     pub(crate) not_after: UnixTime,
     /// The earliest end of what is above the leaf: the root, and what is between the two.
@@ -38,7 +38,7 @@ pub(crate) struct Verified {
     pub(crate) serial: String,
 }
 
-/// Verifies the chain to `roots`, and reads the one identity in its leaf.
+/// Verifies the chain to `roots`, and reads the one identity in its leaf, which must be a service's.
 pub(crate) fn verify(
     chain: &[CertificateDer<'_>],
     roots: &Roots,
@@ -46,6 +46,17 @@ pub(crate) fn verify(
     usage: Usage,
     now: UnixTime,
 ) -> Result<Verified, InvalidPeer> {
+    verify_member(chain, roots, algorithms, usage, now)?.into_service()
+}
+
+/// The same for any member of the mesh.
+pub(super) fn verify_member(
+    chain: &[CertificateDer<'_>],
+    roots: &Roots,
+    algorithms: &WebPkiSupportedAlgorithms,
+    usage: Usage,
+    now: UnixTime,
+) -> Result<Verified<SpiffeId>, InvalidPeer> {
     let (leaf, intermediates) = chain.split_first().ok_or(InvalidPeer::NoCertificate)?;
     // Kept as long as the connection, so its size must not be the peer's choice.
     if chain.len() > MAX_CHAIN || chain.iter().map(|c| c.len()).sum::<usize>() > MAX_CHAIN_BYTES {
@@ -74,7 +85,7 @@ pub(crate) fn verify(
     }
     // Which trust domain it claims explains an unknown issuer better than the path does.
     if let Err(error @ InvalidPeer::UnknownIssuer { .. }) = anchored {
-        return Err(match inspect(leaf) {
+        return Err(match inspect_member(leaf) {
             Ok(claimed) if claimed.id.trust_domain() != roots.trust_domain() => {
                 foreign(&claimed.id, roots)
             }
@@ -87,7 +98,7 @@ pub(crate) fn verify(
     let anchored = anchored?;
     let verified = Verified {
         anchored_until: anchored.until,
-        ..inspect(leaf)?
+        ..inspect_member(leaf)?
     };
     if verified.id.trust_domain() != roots.trust_domain() {
         return Err(foreign(&verified.id, roots));
@@ -95,7 +106,27 @@ pub(crate) fn verify(
     Ok(verified)
 }
 
-fn foreign(id: &ServiceId, roots: &Roots) -> InvalidPeer {
+impl Verified<SpiffeId> {
+    fn into_service(self) -> Result<Verified, InvalidPeer> {
+        let id = match self.id {
+            SpiffeId::Service(id) => id,
+            other => {
+                return Err(InvalidPeer::NotAService {
+                    id: Box::new(other),
+                });
+            }
+        };
+        Ok(Verified {
+            id,
+            not_before: self.not_before,
+            not_after: self.not_after,
+            anchored_until: self.anchored_until,
+            serial: self.serial,
+        })
+    }
+}
+
+fn foreign(id: &SpiffeId, roots: &Roots) -> InvalidPeer {
     InvalidPeer::ForeignTrustDomain {
         ours: roots.trust_domain().clone(),
         theirs: id.trust_domain().clone(),
@@ -199,8 +230,13 @@ fn name_of(algorithm: &Oid<'_>) -> String {
     }
 }
 
-/// Reads a leaf without verifying who signed it.
+/// Reads the leaf of a service without verifying who signed it.
 pub(crate) fn inspect(leaf: &CertificateDer<'_>) -> Result<Verified, InvalidPeer> {
+    inspect_member(leaf)?.into_service()
+}
+
+/// The same for any member of the mesh.
+pub(super) fn inspect_member(leaf: &CertificateDer<'_>) -> Result<Verified<SpiffeId>, InvalidPeer> {
     let certificate = parse(leaf)?;
     let malformed = |e: x509_parser::error::X509Error| InvalidPeer::Malformed(e.to_string());
     let may_sign = certificate
@@ -225,14 +261,7 @@ pub(crate) fn inspect(leaf: &CertificateDer<'_>) -> Result<Verified, InvalidPeer
     let [uri] = uris[..] else {
         return Err(InvalidPeer::UriNames { count: uris.len() });
     };
-    let id = match uri.parse::<SpiffeId>()? {
-        SpiffeId::Service(id) => id,
-        other => {
-            return Err(InvalidPeer::NotAService {
-                id: Box::new(other),
-            });
-        }
-    };
+    let id = uri.parse::<SpiffeId>()?;
     let validity = certificate.validity();
     Ok(Verified {
         id,

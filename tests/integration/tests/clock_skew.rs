@@ -91,7 +91,7 @@ async fn a_peer_whose_leaf_begins_later_than_our_clock_is_refused_with_the_skew(
     )
     .await;
     let accepted = accepted.expect("accepted");
-    assert_eq!(accepted.peer.id(), &web);
+    assert_eq!(accepted.remote.peer().expect("a caller").id(), &web);
     echo_once(connected.expect("connected").stream, accepted.stream).await;
 }
 

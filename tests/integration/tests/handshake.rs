@@ -13,7 +13,7 @@ async fn both_sides_know_each_other_and_bytes_flow() {
         format!("spiffe://{TD}/ns/default/dc/dc1/svc/api")
     );
     assert_eq!(
-        accepted.peer.to_string(),
+        accepted.remote.to_string(),
         format!("spiffe://{TD}/ns/default/dc/dc1/svc/web")
     );
     assert_eq!((client.alpn.as_ref(), accepted.alpn.as_ref()), (None, None));

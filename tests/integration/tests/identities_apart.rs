@@ -63,7 +63,7 @@ async fn shake(members: &[Member], n: usize) {
         return;
     }
     let (connected, accepted) = (connected.expect("connected"), accepted.expect("accepted"));
-    assert_eq!(accepted.peer.id(), &caller.id);
+    assert_eq!(accepted.remote.peer().expect("a caller").id(), &caller.id);
     assert_eq!(connected.peer.id(), &called.id);
 }
 

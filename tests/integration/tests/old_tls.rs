@@ -230,7 +230,10 @@ async fn a_key_of_1024_bits_is_refused_on_both_sides_and_one_of_2048_is_not() {
     let _client = files.client(&[], &pair.address().to_string());
     let accepted = timeout(SOON, pair.listener.accept()).await;
     let accepted = accepted.expect("in time").expect("accepted");
-    assert_eq!(accepted.peer.id(), &pair.ca.id("web"));
+    assert_eq!(
+        accepted.remote.peer().expect("a caller").id(),
+        &pair.ca.id("web")
+    );
 }
 
 #[tokio::test]
@@ -263,7 +266,7 @@ async fn a_renegotiation_is_refused_and_no_other_certificate_comes_in_by_it() {
     let mut client = files.client(&["-tls1_2"], &pair.address().to_string());
     let accepted = timeout(SOON, pair.listener.accept()).await;
     let accepted = accepted.expect("in time").expect("accepted");
-    let peer = accepted.peer.clone();
+    let peer = accepted.remote.peer().expect("a caller").clone();
     let mut words = client.stdin.take().expect("its ear");
     let mut said = BufReader::new(client.stderr.take().expect("its words")).lines();
     // The command of s_client that renegotiates, on a line of its own. It begins with what is said next.
@@ -299,7 +302,7 @@ async fn a_renegotiation_is_refused_and_no_other_certificate_comes_in_by_it() {
         why += &line.to_lowercase();
     }
     assert!(why.contains("no renegotiation"), "{why}");
-    assert_eq!(accepted.peer.id(), peer.id());
+    assert_eq!(accepted.remote.peer().expect("a caller").id(), peer.id());
     let (client, accepted) = pair.connect().await;
     echo_once(client.stream, accepted.stream).await;
 }
