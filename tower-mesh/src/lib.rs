@@ -88,7 +88,7 @@ pub use consul_dev::ConsulDev;
 pub use mesh::{Mesh, MeshBuilder, Platform, Status};
 
 // Who calls.
-pub use consul_connect::Peer;
+pub use consul_connect::{ClusterPeer, Peer};
 
 // Calling.
 pub use body::Body;

@@ -196,6 +196,9 @@ impl Mesh {
         if let Some(limit) = me.serving.max_connections {
             builder = builder.max_connections(limit);
         }
+        if let Some(cluster_peers) = me.cluster_peers() {
+            builder = builder.cluster_peers(cluster_peers);
+        }
         let listener = builder.from_tcp(tcp).map_err(|error| {
             Error::with_source(ErrorKind::Listen, "taking over a bound socket", error)
         })?;
@@ -373,6 +376,9 @@ impl Mesh {
         }
         if let Some(alpn) = &me.serving.alpn {
             builder = builder.alpn(alpn.iter().cloned());
+        }
+        if let Some(cluster_peers) = me.cluster_peers() {
+            builder = builder.cluster_peers(cluster_peers);
         }
         let server = builder.from_tcp(tcp)?;
         let (entry, handle) = (me.enter(server.local_addr())?, server.handle());

@@ -20,12 +20,14 @@
 //! # }
 //! ```
 //!
-//! What happens to a request, in this order: `x-forwarded-client-cert` is removed; the policy is
+//! What happens to a request, in this order: `x-forwarded-client-cert` is removed, and believed only
+//! of a mesh gateway of our own datacenter, by which services of cluster peers call; the policy is
 //! asked; the [`Peer`](crate::Peer) and the [`Permit`](crate::authorize::Permit) are put into its
 //! extensions; the application is polled ready and called; a `grpc-timeout` is kept. An application
 //! that returns an error or panics answers `500`, or `grpc-status: 13`; its connection goes on.
 
 mod builder;
+mod callers;
 mod connection;
 mod dormant;
 mod flood;
@@ -37,6 +39,8 @@ pub(crate) mod shutdown;
 pub(crate) mod stage;
 pub(crate) mod tether;
 mod timer;
+#[doc(hidden)] // The fuzz targets are another crate.
+pub mod xfcc;
 
 pub use builder::ServerBuilder;
 pub use limits::Limits;

@@ -64,8 +64,21 @@ impl Inbound {
 
     /// The requests of a caller.
     pub(crate) fn caller(&self, peer: &Peer) -> Arc<Exchanges> {
+        let service = peer.id().service().as_str();
+        match peer.cluster_peer() {
+            None => self.named(service),
+            // Another cluster's service of the same name is another caller.
+            Some(cluster_peer) => self.named(&format!("{cluster_peer}/{service}")),
+        }
+    }
+
+    /// The requests that came by a mesh gateway and for which it named no caller.
+    pub(crate) fn gateway(&self) -> Arc<Exchanges> {
+        self.named("(mesh gateway)")
+    }
+
+    fn named(&self, name: &str) -> Arc<Exchanges> {
         let mut callers = self.callers.lock().unwrap_or_else(PoisonError::into_inner);
-        let name = peer.id().service().as_str();
         if let Some(known) = callers.get(name) {
             return Arc::clone(known);
         }

@@ -2,8 +2,8 @@ use std::{collections::BTreeMap, fmt, sync::Arc, time::Duration};
 
 use consul_api::Config;
 use consul_connect::{
-    Alpn, Grace, IdentitySource, IntentionsConfig, TlsParameters, intention::DefaultPolicy,
-    registration::HealthState,
+    Alpn, ClusterPeer, Grace, IdentitySource, IntentionsConfig, TlsParameters,
+    intention::DefaultPolicy, registration::HealthState,
 };
 
 use super::{Mesh, join};
@@ -37,6 +37,7 @@ pub struct MeshBuilder {
     pub(super) rotation_spread: Option<Duration>,
     pub(super) authorize: Option<Arc<dyn Authorize>>,
     pub(super) intentions: IntentionsConfig,
+    pub(super) cluster_peers: Vec<ClusterPeer>,
     pub(super) tls_parameters: Option<TlsParameters>,
     pub(super) join_within: Duration,
     pub(super) node_grace: Option<Duration>,
@@ -104,6 +105,7 @@ impl MeshBuilder {
             rotation_spread: None,
             authorize: None,
             intentions: IntentionsConfig::default(),
+            cluster_peers: Vec::new(),
             tls_parameters: None,
             join_within: Duration::from_secs(30),
             node_grace: None,
@@ -163,6 +165,18 @@ impl MeshBuilder {
     /// never get too old.
     pub fn max_staleness(mut self, age: Duration) -> Self {
         self.intentions = self.intentions.max_staleness(age);
+        self
+    }
+
+    /// A cluster peer whose services may call, with its roots. Default: those that the intentions of
+    /// this service name, as Consul knows them, which the token must have `peering:read` for. Where it
+    /// has not, they are given here.
+    ///
+    /// # Security
+    ///
+    /// A service name alone no longer says who calls: see [`Peer::cluster_peer`](crate::Peer::cluster_peer).
+    pub fn cluster_peer(mut self, cluster_peer: ClusterPeer) -> Self {
+        self.cluster_peers.push(cluster_peer);
         self
     }
 

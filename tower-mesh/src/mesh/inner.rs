@@ -6,7 +6,7 @@ use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use consul_api::Client as Consul;
 use consul_connect::{
-    Intentions, Refused, Registration, RegistrationConfig, ServiceName, TlsPolicy,
+    ClusterPeers, Intentions, Refused, Registration, RegistrationConfig, ServiceName, TlsPolicy,
     registration::Health,
 };
 use futures_core::Stream;
@@ -42,6 +42,7 @@ pub(super) struct Inner {
     pub(super) recent: Recent,
     pub(super) authorize: Arc<dyn Authorize>,
     pub(super) intentions: Option<Intentions>,
+    pub(super) cluster_peers: ClusterPeers,
     pub(super) tls: TlsPolicy,
     pub(super) health: Health,
     pub(super) advertise: Option<Advertise>,
@@ -96,6 +97,10 @@ impl Inner {
             identity_source: self.identity_source.clone(),
             identity: self.identity().status(),
             intentions: self.intentions.as_ref().map(Intentions::status),
+            cluster_peers: {
+                let identity = self.identity().current();
+                self.cluster_peers.status(identity.trust_domain())
+            },
             tls: self.tls.status(),
             registrations: self
                 .roster
@@ -106,6 +111,13 @@ impl Inner {
             upstreams: self.context.status(),
             leaving: self.is_leaving(),
         }
+    }
+
+    /// The cluster peers for its listeners. None where neither intentions nor the program can name any: mesh gateways are
+    /// refused by their certificate then.
+    pub(super) fn cluster_peers(&self) -> Option<ClusterPeers> {
+        let named = self.intentions.is_some() || !self.cluster_peers.is_empty();
+        named.then(|| self.cluster_peers.clone())
     }
 
     /// Counts what a listener refuses.

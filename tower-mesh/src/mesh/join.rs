@@ -6,8 +6,8 @@ use std::{convert::Infallible, error::Error as StdError, sync::Arc, time::Durati
 
 use consul_api::{Client, Config};
 use consul_connect::{
-    Connector, Identity, IdentityConfig, IdentityFault, IdentitySource, Intentions, ServiceName,
-    TlsPolicy,
+    ClusterPeer, ClusterPeerFault, ClusterPeers, Connector, Identity, IdentityConfig,
+    IdentityFault, IdentitySource, Intentions, ServiceName, TlsPolicy,
     identity::source::{self, SelectConfig},
     registration::Health,
 };
@@ -60,12 +60,15 @@ pub(super) async fn join(builder: MeshBuilder) -> Result<Mesh, Error> {
         .source(&consul, builder.source, builder.rotation_spread)
         .await?;
     let identity = attempt.identity(source).await?;
+    let cluster_peers = cluster_peers(&consul, &identity, builder.cluster_peers)?;
     let (authorize, intentions) = match builder.authorize {
         Some(authorize) => (authorize, None),
         None => {
             let service = attempt.service.clone();
-            let intentions = Intentions::watch(&consul, service, &identity, builder.intentions);
+            let config = builder.intentions.cluster_peers(cluster_peers.clone());
+            let intentions = Intentions::watch(&consul, service, &identity, config);
             attempt.wait(intentions.ready()).await?;
+            attempt.told(cluster_peers.ready()).await?;
             (Arc::new(intentions.clone()) as Arc<_>, Some(intentions))
         }
     };
@@ -75,11 +78,7 @@ pub(super) async fn join(builder: MeshBuilder) -> Result<Mesh, Error> {
         Some(parameters) => TlsPolicy::fixed(&identity, parameters),
         None => TlsPolicy::watch(&consul, &identity),
     };
-    let told = async {
-        tls.ready().await;
-        Ok::<_, Infallible>(())
-    };
-    attempt.wait(told).await?;
+    attempt.told(tls.ready()).await?;
     let connector = Connector::new(identity).tls(tls.clone());
     let context = Context::consul(consul.clone(), connector, upstreams, sink.clone());
     #[cfg(feature = "dev")]
@@ -102,6 +101,7 @@ pub(super) async fn join(builder: MeshBuilder) -> Result<Mesh, Error> {
         recent: Recent::default(),
         authorize,
         intentions,
+        cluster_peers,
         tls,
         health: Health::new(builder.serving.initial.clone()),
         advertise,
@@ -133,6 +133,32 @@ fn config(builder: &MeshBuilder) -> Result<Config, Error> {
     } else {
         config
     })
+}
+
+/// Those that are given, and of the others those that intentions will name.
+fn cluster_peers(
+    consul: &Client,
+    identity: &Identity,
+    given: Vec<ClusterPeer>,
+) -> Result<ClusterPeers, Error> {
+    let cluster_peers = ClusterPeers::watch(consul);
+    let wrong = |name: &str, fault: ClusterPeerFault| {
+        let context = format!("taking `{name}` for a cluster peer");
+        Error::with_source(ErrorKind::Config, context, fault)
+    };
+    for peer in given {
+        let name = peer.name().to_owned();
+        cluster_peers
+            .give(peer)
+            .map_err(|fault| wrong(&name, fault))?;
+    }
+    let own = identity.current().trust_domain().clone();
+    for peer in cluster_peers.status(&own).peers {
+        if let Some(fault) = peer.fault {
+            return Err(wrong(&peer.name, fault));
+        }
+    }
+    Ok(cluster_peers)
 }
 
 /// One attempt to join, up to its deadline.
@@ -172,6 +198,14 @@ impl Attempt {
         Identity::connect(source, config)
             .await
             .map_err(|error| self.failed(error))
+    }
+
+    async fn told(&self, step: impl Future<Output = ()>) -> Result<(), Error> {
+        let step = async {
+            step.await;
+            Ok::<_, Infallible>(())
+        };
+        self.wait(step).await
     }
 
     async fn wait<T, E>(&self, step: impl Future<Output = Result<T, E>>) -> Result<T, Error>

@@ -1,7 +1,7 @@
 use std::fmt;
 
 use consul_connect::{
-    IdentityStatus, ServiceName, TlsStatus,
+    ClusterPeersStatus, IdentityStatus, ServiceName, TlsStatus,
     intention::IntentionsStatus,
     registration::{RegistrationState, RegistrationStatus},
 };
@@ -29,6 +29,8 @@ pub struct Status {
     pub identity: IdentityStatus,
     /// The intentions in force; `None` if another policy was given.
     pub intentions: Option<IntentionsStatus>,
+    /// The cluster peers that the intentions or the program name.
+    pub cluster_peers: ClusterPeersStatus,
     /// The TLS its connections speak.
     pub tls: TlsStatus,
     /// Its servers in the catalog.
@@ -90,6 +92,9 @@ impl fmt::Display for Status {
         match &self.intentions {
             Some(intentions) => write!(f, "\nintentions: {intentions}")?,
             None => f.write_str("\nintentions: not used, another policy was given")?,
+        }
+        for peer in &self.cluster_peers.peers {
+            write!(f, "\ncluster peer: {peer}")?;
         }
         write!(f, "\ntls: {}", self.tls)?;
         for registration in &self.registrations {

@@ -1,6 +1,8 @@
 use std::{fmt, sync::Arc, time::Duration};
 
-use consul_connect::{Alpn, Grace, Identity, Layer, Listener, ListenerBuilder, TlsPolicy};
+use consul_connect::{
+    Alpn, ClusterPeers, Grace, Identity, Layer, Listener, ListenerBuilder, TlsPolicy,
+};
 use tokio::net::{TcpListener, ToSocketAddrs};
 
 use super::{Limits, Server};
@@ -39,6 +41,17 @@ impl ServerBuilder {
     /// Counts with the other servers of a member.
     pub(crate) fn measured(mut self, inbound: Arc<Inbound>) -> Self {
         self.inbound = inbound;
+        self
+    }
+
+    /// The cluster peers whose services may call as well, by themselves or through a mesh gateway of
+    /// our own datacenter. Default none.
+    ///
+    /// # Security
+    ///
+    /// A service name alone no longer says who calls: see [`Peer::cluster_peer`](crate::Peer::cluster_peer).
+    pub fn cluster_peers(mut self, cluster_peers: ClusterPeers) -> Self {
+        self.listener = self.listener.cluster_peers(cluster_peers);
         self
     }
 

@@ -282,7 +282,10 @@ mod tests {
     use crate::{
         authorize::dangerously_allow_all,
         measure::{Inbound, Sink},
-        serve::tests::{hello, web},
+        serve::{
+            callers::Callers,
+            tests::{hello, web},
+        },
     };
     use consul_connect::MeshStream;
 
@@ -293,7 +296,7 @@ mod tests {
         }
         let exchanges = Inbound::new(Sink::of("api")).caller(&web());
         let allow = Arc::new(dangerously_allow_all());
-        let requests = Requests::new(hello(), allow, web(), exchanges);
+        let requests = Requests::new(hello(), allow, Callers::One(web(), exchanges));
         let control = Control::new(Box::pin(futures_util::stream::pending()));
         let size =
             size_of_output(|io: MeshStream| serve(io, None, requests, Arc::default(), control));

@@ -13,23 +13,21 @@ use std::{
 };
 
 use bytes::Bytes;
-use http::{HeaderName, Request, Response, request::Parts};
+use http::{Request, Response, request::Parts};
 use http_body::Body;
 use hyper::body::Incoming;
 use pin_project_lite::pin_project;
 use tokio::time::{Instant, Sleep, sleep};
 use tower_service::Service;
 
+use super::callers::{Callers, Found, XFCC};
 use crate::{
     Peer,
     authorize::{Authorize, Caller, Decision, Dialect, Reason, Refusal, ResponseBody},
     error::BoxError,
     grpc,
-    measure::{Exchange, Exchanges},
+    measure::Exchange,
 };
-
-/// Who a proxy says the caller is. Only a mesh gateway may say it, and only to the policy.
-const XFCC: HeaderName = HeaderName::from_static("x-forwarded-client-cert");
 
 const PANICKED: Reason = Reason::fixed("panic", "the policy panicked while it decided");
 
@@ -37,23 +35,27 @@ const PANICKED: Reason = Reason::fixed("panic", "the policy panicked while it de
 pub(crate) struct Requests<S> {
     app: S,
     authorize: Arc<dyn Authorize>,
-    peer: Peer,
-    exchanges: Arc<Exchanges>,
+    callers: Callers,
 }
 
 impl<S> Requests<S> {
-    pub(crate) fn new(
-        app: S,
-        authorize: Arc<dyn Authorize>,
-        peer: Peer,
-        exchanges: Arc<Exchanges>,
-    ) -> Self {
+    pub(crate) fn new(app: S, authorize: Arc<dyn Authorize>, callers: Callers) -> Self {
         Self {
             app,
             authorize,
-            peer,
-            exchanges,
+            callers,
         }
+    }
+}
+
+impl<S> Requests<S> {
+    /// Who cannot decide has not allowed. The other requests of the connection are not to blame.
+    fn decide(&self, peer: &Peer, head: &Parts) -> Decision {
+        let decide = || self.authorize.request(Caller::Peer(peer), head);
+        catch_unwind(AssertUnwindSafe(decide)).unwrap_or_else(|panic| {
+            tracing::error!(panic = words(&*panic), "the policy panicked");
+            Decision::Deny(PANICKED)
+        })
     }
 }
 
@@ -69,24 +71,24 @@ where
 
     fn call(&self, request: Request<Incoming>) -> Answer<S> {
         let (mut head, body) = request.into_parts();
+        let Found { caller, exchanges } = self.callers.of(&head.headers);
         purify(&mut head);
         let dialect = Dialect::of(&head.headers);
-        let exchange = self.exchanges.begin(dialect.is_grpc(), Instant::now());
-        let caller = Caller::Peer(&self.peer);
-        // Who cannot decide has not allowed. The other requests of the connection are not to blame.
-        let decision = catch_unwind(AssertUnwindSafe(|| self.authorize.request(caller, &head)));
-        let decision = decision.unwrap_or_else(|panic| {
-            tracing::error!(panic = words(&*panic), "the policy panicked");
-            Decision::Deny(PANICKED)
-        });
-        self.exchanges.decided(&decision);
+        let exchange = exchanges.begin(dialect.is_grpc(), Instant::now());
+        let decision = match &caller {
+            Ok(peer) => self.decide(peer, &head),
+            Err(nobody) => Decision::Deny(nobody.clone()),
+        };
+        exchanges.decided(&decision);
         match decision {
             Decision::Allow(permit) => {
                 let deadline = match dialect {
                     Dialect::Grpc(_) => grpc::timeout(&head.headers).map(|d| Box::pin(sleep(d))),
                     Dialect::Http => None,
                 };
-                head.extensions.insert(self.peer.clone());
+                if let Ok(peer) = caller {
+                    head.extensions.insert(peer.into_owned());
+                }
                 head.extensions.insert(permit);
                 let request = Request::from_parts(head, body);
                 let state = State::Ready {
@@ -101,7 +103,7 @@ where
                 }
             }
             Decision::Deny(reason) => {
-                tracing::debug!(peer = %self.peer, method = %head.method, %reason, "request refused");
+                tracing::debug!(peer = caller.ok().map(tracing::field::display), method = %head.method, %reason, "request refused");
                 Answer {
                     state: State::Refused {
                         reason: Some(reason),
@@ -113,7 +115,11 @@ where
             }
             // A later kind of answer that this crate does not know is not a permission.
             unknown => {
-                tracing::error!(peer = %self.peer, ?unknown, "request refused: unknown decision");
+                tracing::error!(
+                    peer = caller.ok().map(tracing::field::display),
+                    ?unknown,
+                    "request refused: unknown decision"
+                );
                 Answer {
                     state: State::Refused { reason: None },
                     dialect,

@@ -14,6 +14,7 @@ use tower_service::Service;
 
 use super::{
     Limits, ServerBuilder, ServerHandle,
+    callers::Callers,
     connection::{self, Control, Order},
     protocol::Protocol,
     request::Requests,
@@ -134,8 +135,8 @@ impl Server {
     {
         let limits = Arc::clone(&self.limits);
         let open = Arc::new(self.inbound.accepted());
-        let exchanges = self.inbound.caller(&accepted.peer);
-        let requests = Requests::new(app, Arc::clone(&self.authorize), accepted.peer, exchanges);
+        let callers = Callers::new(accepted.remote, &self.inbound);
+        let requests = Requests::new(app, Arc::clone(&self.authorize), callers);
         let orders = Orders {
             guard: accepted.guard,
             open: Arc::clone(&open),

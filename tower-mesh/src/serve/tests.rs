@@ -20,6 +20,7 @@ use tokio::{io::DuplexStream, sync::mpsc, task::JoinHandle};
 use tower_service::Service;
 
 use super::{
+    callers::Callers,
     connection::{self, Control, Order},
     limits::Limits,
     protocol::Protocol,
@@ -98,7 +99,7 @@ where
         Some((inbox.recv().await?, inbox))
     });
     let task = tokio::spawn(async move {
-        let requests = Requests::new(app, Arc::new(authorize), web(), exchanges());
+        let requests = Requests::new(app, Arc::new(authorize), Callers::One(web(), exchanges()));
         let control = Control::new(inbox.boxed());
         connection::serve(far, negotiated, requests, Arc::new(limits), control).await;
     });

@@ -110,9 +110,11 @@ impl Acceptor {
                         if let Some(permit) = &accepted.permit {
                             inbound.permitted(permit);
                         }
-                        let (stream, near) = Stream::accepted(accepted, counted, stages.clone());
-                        open.spawn(held(near, stages.clone()));
-                        slot.send(stream);
+                        let stream = Stream::accepted(accepted, counted, stages.clone());
+                        if let Some((stream, near)) = stream {
+                            open.spawn(held(near, stages.clone()));
+                            slot.send(stream);
+                        }
                     }
                     None => break,
                 },

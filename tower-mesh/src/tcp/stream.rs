@@ -43,17 +43,19 @@ pub struct Stream {
 }
 
 impl Stream {
-    /// A stream that was accepted, and its near end for whoever accepted it.
+    /// A stream that was accepted, and its near end for whoever accepted it. `None` if it is no caller's own, which a
+    /// listener for byte streams never yields.
     pub(super) fn accepted(
         accepted: Accepted,
         open: Open,
         stages: watch::Receiver<Stage>,
-    ) -> (Self, Tether) {
+    ) -> Option<(Self, Tether)> {
+        let peer = accepted.peer()?.clone();
         let negotiated = accepted.stream.negotiated();
         let (io, near) = tether(accepted.stream);
         let stream = Self {
             io,
-            peer: accepted.peer,
+            peer,
             negotiated,
             remote_addr: Some(accepted.remote_addr),
             guard: accepted.guard,
@@ -62,7 +64,7 @@ impl Stream {
             _load: None,
             open,
         };
-        (stream, near)
+        Some((stream, near))
     }
 
     /// A stream that was dialled.

@@ -1,7 +1,7 @@
 //! The status for programs. Names are those of the fields; times are seconds.
 
 use consul_connect::{
-    IdentityStatus, TlsSideStatus, TlsStatus, intention::IntentionsStatus,
+    ClusterPeerStatus, IdentityStatus, TlsSideStatus, TlsStatus, intention::IntentionsStatus,
     registration::RegistrationStatus,
 };
 use serde_json::{Value, json};
@@ -19,6 +19,7 @@ pub(super) fn of(status: &Status) -> String {
         "identity_source": status.identity_source,
         "identity": identity(&status.identity),
         "intentions": status.intentions.as_ref().map(intentions),
+        "cluster_peers": status.cluster_peers.peers.iter().map(cluster_peer).collect::<Vec<_>>(),
         "tls": tls(&status.tls),
         "registrations": status.registrations.iter().map(registration).collect::<Vec<_>>(),
         "upstreams": status.upstreams.iter().map(upstream).collect::<Vec<_>>(),
@@ -55,6 +56,19 @@ fn intentions(intentions: &IntentionsStatus) -> Value {
         "default": intentions.default.to_string(),
         "count": intentions.count,
         "findings": findings.collect::<Vec<_>>(),
+    })
+}
+
+fn cluster_peer(peer: &ClusterPeerStatus) -> Value {
+    json!({
+        "name": peer.name,
+        "given": peer.given,
+        "trust_domain": peer.trust_domain.as_ref().map(|name| name.as_str()),
+        "roots": peer.roots,
+        "usable": peer.usable,
+        "fault": peer.fault.as_ref().map(|fault| words(fault)),
+        "failing_for": peer.failing_for.map(|time| time.as_secs_f64()),
+        "last_error": peer.last_error.as_ref().map(|error| words(error)),
     })
 }
 
