@@ -4,6 +4,7 @@ mod acl;
 mod agent;
 mod builder;
 mod ca;
+mod peering;
 
 pub use agent::Agent;
 pub use builder::{Consul, DefaultPolicy};

@@ -2,6 +2,7 @@
 
 mod admin;
 mod builder;
+mod gateway;
 
 use std::{
     net::{Ipv4Addr, SocketAddr},
@@ -11,6 +12,7 @@ use std::{
 use serde_json::Value;
 
 pub use builder::SidecarBuilder;
+pub use gateway::{MeshGateway, MeshGatewayBuilder};
 
 use crate::{
     Agent, Component, Error, Found, Http,
@@ -48,6 +50,11 @@ impl<'a> Envoy<'a> {
     /// A service and its sidecar; to be started.
     pub fn sidecar(&self, service: &str) -> SidecarBuilder<'a> {
         SidecarBuilder::new(self.agent, &self.envoy, &self.consul, service)
+    }
+
+    /// A mesh gateway of the agent's datacenter; to be started.
+    pub fn mesh_gateway(&self) -> MeshGatewayBuilder<'a> {
+        MeshGatewayBuilder::new(self.agent, &self.envoy, &self.consul)
     }
 
     /// The program that runs.

@@ -55,7 +55,7 @@ mod version;
 pub use component::{Component, find_component};
 pub use connect_proxy::{ConnectProxy, RunningProxy, connect_proxy};
 pub use consul::{Agent, Consul, DefaultPolicy, OwnCa};
-pub use envoy::{Envoy, Sidecar, SidecarBuilder, envoy};
+pub use envoy::{Envoy, MeshGateway, MeshGatewayBuilder, Sidecar, SidecarBuilder, envoy};
 pub use error::Error;
 pub use faults::{Fault, FaultProxy};
 pub use find::{Found, Missing, Origin, find_consul};

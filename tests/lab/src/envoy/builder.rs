@@ -119,7 +119,17 @@ impl<'a> SidecarBuilder<'a> {
 
         let directory = work_directory("envoy")?;
         let bootstrap = directory.path().join("bootstrap.json");
-        self.bootstrap(&id, &ports, &bootstrap).await?;
+        let which = [format!("-sidecar-for={id}")];
+        let (token, admin_addr) = (self.token.as_deref(), local(ports.at(ADMIN)));
+        self::bootstrap(
+            self.agent,
+            &self.consul,
+            token,
+            &which,
+            admin_addr,
+            &bootstrap,
+        )
+        .await?;
         let arguments = [
             "--config-path".to_owned(),
             bootstrap.display().to_string(),
@@ -185,31 +195,6 @@ impl<'a> SidecarBuilder<'a> {
         })
     }
 
-    async fn bootstrap(&self, id: &str, ports: &Ports, file: &Path) -> Result<(), Error> {
-        let failed = |error| Error::because("making Envoy's configuration", error);
-        let output = Command::new(&self.consul)
-            .args(["connect", "envoy", "-bootstrap"])
-            .arg(format!("-sidecar-for={id}"))
-            .arg(format!("-grpc-addr={}", self.agent.grpc_addr()))
-            .arg(format!("-admin-bind={}", local(ports.at(ADMIN))))
-            // It lists the releases of its own time, and later ones work.
-            .arg("-ignore-envoy-compatibility")
-            .envs(self.agent.environment_as(self.token.as_deref()))
-            .stdin(Stdio::null())
-            .kill_on_drop(true)
-            .output()
-            .await
-            .map_err(failed)?;
-        if !output.status.success() {
-            return Err(Error::new(format!(
-                "making Envoy's configuration: `consul connect envoy` ended with {}: {}",
-                output.status,
-                String::from_utf8_lossy(&output.stderr).trim()
-            )));
-        }
-        fs::write(file, output.stdout).map_err(failed)
-    }
-
     async fn listed(&self, http: &Http, public: u16) -> Result<(), Error> {
         let path = format!("/v1/health/connect/{}?passing", self.service);
         let entries = http.get(&path).await?.ok()?;
@@ -219,4 +204,37 @@ impl<'a> SidecarBuilder<'a> {
         }
         Err(Error::new("the catalog does not have it as passing"))
     }
+}
+
+/// Has the `consul` command write Envoy's configuration.
+pub(super) async fn bootstrap(
+    agent: &Agent,
+    consul: &Path,
+    token: Option<&str>,
+    which: &[String],
+    admin: SocketAddr,
+    file: &Path,
+) -> Result<(), Error> {
+    let failed = |error| Error::because("making Envoy's configuration", error);
+    let output = Command::new(consul)
+        .args(["connect", "envoy", "-bootstrap"])
+        .args(which)
+        .arg(format!("-grpc-addr={}", agent.grpc_addr()))
+        .arg(format!("-admin-bind={admin}"))
+        // It lists the releases of its own time, and later ones work.
+        .arg("-ignore-envoy-compatibility")
+        .envs(agent.environment_as(token))
+        .stdin(Stdio::null())
+        .kill_on_drop(true)
+        .output()
+        .await
+        .map_err(failed)?;
+    if !output.status.success() {
+        return Err(Error::new(format!(
+            "making Envoy's configuration: `consul connect envoy` ended with {}: {}",
+            output.status,
+            String::from_utf8_lossy(&output.stderr).trim()
+        )));
+    }
+    fs::write(file, output.stdout).map_err(failed)
 }
