@@ -2,7 +2,7 @@
 //!
 //! An intention, or one of its permissions, can require a token of one of several providers. What a provider is, is said by a
 //! `jwt-provider` config entry: issuer, audiences, the keys or where to fetch them, and where in a request its tokens are.
-//! [`JwtProviders`](store::JwtProviders) follows the entries that the intentions name, and keeps their keys.
+//! The entries that the intentions name are followed, and so are their keys.
 //!
 //! It decides as an Envoy under Consul 1.22 does, or more strictly. More strictly:
 //!
@@ -21,22 +21,35 @@
 
 mod algorithm;
 mod claims;
+mod config;
 mod der;
 mod edits;
+mod fetch;
+mod follow;
 mod invalid;
+mod keeper;
 mod key;
 mod key_set;
 mod location;
+mod pace;
+#[cfg(all(feature = "test-util", any(feature = "aws-lc-rs", feature = "ring")))]
+pub(crate) mod probe;
 mod provider;
+mod published;
 mod requirement;
 mod source;
+mod status;
+mod store;
 mod token;
 mod tokens;
 
+pub use config::JwtConfig;
 pub use edits::RequestEdits;
-pub use invalid::{InvalidToken, Part};
-pub(crate) use requirement::{InvalidRequirement, Requirement, Unmet};
-pub(crate) use tokens::Providers;
+use invalid::InvalidToken;
+pub(crate) use requirement::Requirement;
+pub use status::JwtProviderStatus;
+pub(crate) use store::JwtProviders;
+use tokens::Providers;
 pub use tokens::Tokens;
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! A certificate authority for tests: makes good identities, and bad ones on purpose.
+//! A certificate authority for tests: makes good identities, and bad ones on purpose. And rules about tokens, for any input.
 
 use std::{sync::Mutex, time::Duration};
 
@@ -14,6 +14,8 @@ use crate::{
     Identity, IdentityConfig, IdentityError, Material, ServiceId, TrustDomain,
     identity::source::{self, Pusher},
 };
+
+pub use crate::jwt::probe::{require_jwt, verify_jwt};
 
 /// A certificate authority in the shape of Consul's own.
 #[derive(Debug)]

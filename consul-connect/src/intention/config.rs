@@ -1,7 +1,7 @@
 use std::time::Duration;
 
 use super::DefaultPolicy;
-use crate::{ClusterPeers, ServiceName};
+use crate::{ClusterPeers, ServiceName, jwt::JwtConfig};
 
 /// How [`Intentions`](crate::Intentions) are followed.
 #[derive(Clone, Debug, Default)]
@@ -9,6 +9,7 @@ pub struct IntentionsConfig {
     pub(super) default_policy: Option<DefaultPolicy>,
     pub(super) max_staleness: Option<Duration>,
     pub(super) shadow: bool,
+    pub(super) jwt: JwtConfig,
     pub(super) cluster_peers: ClusterPeers,
 }
 
@@ -34,6 +35,13 @@ impl IntentionsConfig {
     #[must_use]
     pub fn max_staleness(mut self, age: Duration) -> Self {
         self.max_staleness = Some(age.max(Duration::from_secs(10)));
+        self
+    }
+
+    /// How the tokens that intentions ask for are verified, as far as Consul does not say it.
+    #[must_use]
+    pub fn jwt(mut self, jwt: JwtConfig) -> Self {
+        self.jwt = jwt;
         self
     }
 

@@ -1,9 +1,7 @@
 use std::fmt;
 
-use rustls_pki_types::UnixTime;
-
 use super::CallerId;
-use crate::{ClusterPeers, Identity, Reason, TrustDomain, identity::Snapshot};
+use crate::{ClusterPeers, Identity, Reason, TrustDomain};
 
 /// Which trust domain is ours: always the same one, or that of an [`Identity`], followed as it changes.
 #[derive(Clone)]
@@ -67,14 +65,6 @@ impl OwnTrustDomain {
              intentions name is known by it"
         );
         Some(Reason::new("foreign_trust_domain", text))
-    }
-
-    /// The present, by the clock that our own leaf is held against.
-    pub(super) fn now(&self) -> UnixTime {
-        match &self.0 {
-            Own::Fixed(_) => UnixTime::now(),
-            Own::Live(identity) => identity.peek(Snapshot::now),
-        }
     }
 
     /// The datacenter of our own identity, where it is known.

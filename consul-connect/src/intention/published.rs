@@ -13,7 +13,7 @@ use http::request::Parts;
 
 use super::compiled::Destination;
 use super::{CallerId, Compiled, DefaultOrigin, OwnTrustDomain, ResolvedDefault, start::Start};
-use crate::jwt::Tokens;
+use crate::jwt::{JwtProviders, Tokens};
 use crate::{ClusterPeers, Decision, Reason, ServiceName, Verdict};
 
 /// What the tasks write and decisions read.
@@ -22,6 +22,7 @@ pub(super) struct Shared {
     namespace: String,
     pub(super) own: OwnTrustDomain,
     pub(super) cluster_peers: ClusterPeers,
+    pub(super) token_providers: JwtProviders,
     pub(super) current: ArcSwap<Snapshot>,
     pub(super) changes: watch::Sender<u64>,
     /// Whether there are permissions, for which it matters what the destination speaks.
@@ -101,6 +102,7 @@ impl Shared {
         namespace: &str,
         own: OwnTrustDomain,
         cluster_peers: ClusterPeers,
+        token_providers: JwtProviders,
         default: ResolvedDefault,
         monitor: WatchMonitor,
     ) -> Self {
@@ -110,6 +112,7 @@ impl Shared {
             namespace: namespace.to_owned(),
             own,
             cluster_peers,
+            token_providers,
             current: ArcSwap::from_pointee(Snapshot {
                 generation: 0,
                 received: None,
@@ -180,6 +183,7 @@ impl Shared {
         // Before the set is in force, so that nobody it allows is waited for longer than need be.
         let named: BTreeSet<String> = compiled.cluster_peers().map(str::to_owned).collect();
         self.cluster_peers.set_names(named);
+        self.token_providers.set_names(compiled.token_providers());
         // What they become on a `tcp` service is no permission any more, and may be one again.
         let has_permissions = wire.iter().any(|one| one.permissions.is_some());
         self.has_permissions

@@ -1,7 +1,7 @@
 use std::{fmt, time::Duration};
 
 use super::{Finding, ResolvedDefault};
-use crate::ServiceName;
+use crate::{ServiceName, jwt::JwtProviderStatus};
 
 /// What is in force for one destination, how old it is, and what is wrong with it.
 #[derive(Clone, Debug)]
@@ -28,6 +28,8 @@ pub struct IntentionsStatus {
     pub default: ResolvedDefault,
     /// How many intentions there are.
     pub count: usize,
+    /// The providers of tokens that intentions name.
+    pub token_providers: Vec<JwtProviderStatus>,
     /// Intentions that deny because they cannot be carried out, and other things their authors should know.
     pub findings: Vec<Finding>,
 }
@@ -53,6 +55,9 @@ impl fmt::Display for IntentionsStatus {
         }
         if let Some(error) = &self.last_error {
             write!(f, ": {error}")?;
+        }
+        for provider in &self.token_providers {
+            write!(f, "\n  {provider}")?;
         }
         for Finding { rule, denies, text } in &self.findings {
             let outcome = if *denies { "DENIES" } else { "note" };

@@ -18,7 +18,7 @@ use super::{
 };
 use crate::authorize::{AsOf, UNAUTHENTICATED};
 use crate::cluster_peers::Known;
-use crate::jwt::{Providers, Tokens};
+use crate::jwt::{JwtProviders, Tokens};
 use crate::task::Task;
 use crate::{
     Authorize, Caller, Changes, Decision, Permit, Reason, ServiceId, ServiceName, Verdict,
@@ -33,7 +33,6 @@ use crate::{
 #[derive(Clone)]
 pub struct Intentions {
     shared: Arc<Shared>,
-    providers: Arc<Providers>,
     /// Nothing is enforced.
     shadow: bool,
     tasks: Arc<Mutex<Vec<Task>>>,
@@ -64,6 +63,7 @@ impl Intentions {
             namespace,
             own.into(),
             config.cluster_peers,
+            JwtProviders::new(client.clone(), config.jwt),
             default,
             watch.monitor(),
         ));
@@ -83,14 +83,14 @@ impl Intentions {
         }
         Self {
             shared,
-            providers: Arc::default(),
             shadow: config.shadow,
             tasks: Arc::new(Mutex::new(tasks)),
         }
     }
 
     /// Waits until Consul has answered for the first time, and the agent has been asked for the default policy, if it has to
-    /// be: in vain is enough, and so are five seconds. The rest has no deadline of its own.
+    /// be: in vain is enough, and so are five seconds. So it is with the keys of the token providers that the intentions name.
+    /// The rest has no deadline of its own.
     ///
     /// # Errors
     /// [`IntentionsError::Refused`] if the token may not read them. The set is followed all the same, so a token that is
@@ -103,7 +103,7 @@ impl Intentions {
         loop {
             let stage = start.borrow_and_update().stage();
             let wait = match stage {
-                Stage::Ready => return Ok(()),
+                Stage::Ready => break,
                 Stage::Refused(cause) => {
                     return Err(IntentionsError::Refused {
                         service: self.shared.service.clone(),
@@ -124,6 +124,9 @@ impl Intentions {
                 }
             }
         }
+        // Nor must a provider of tokens: until it is there, those who need one of its tokens are denied.
+        let _ = timeout(PROVIDERS_WITHIN, self.shared.token_providers.settled()).await;
+        Ok(())
     }
 
     /// Whether this caller may open a connection, and by which rule or why not. A caller of a known cluster peer is one by its
@@ -172,7 +175,9 @@ impl Intentions {
     }
 
     fn refuses(&self, caller: CallerId<'_>) -> Option<Reason> {
-        let Shared { own, cluster_peers, .. } = &*self.shared;
+        let Shared {
+            own, cluster_peers, ..
+        } = &*self.shared;
         own.refuses(caller, cluster_peers)
     }
 
@@ -190,8 +195,8 @@ impl Intentions {
     fn tokens(&self, snapshot: &Snapshot, head: &Parts) -> Tokens {
         if snapshot.asks_for_tokens() {
             let as_of = head.extensions.get::<AsOf>();
-            let now = as_of.map_or_else(|| self.shared.own.now(), |as_of| as_of.time());
-            self.providers.authenticate(head, now)
+            let then = as_of.map(|as_of| as_of.time());
+            self.shared.token_providers.authenticate(head, then)
         } else {
             Tokens::default()
         }
@@ -281,6 +286,7 @@ impl Intentions {
             last_error: watch.last_error,
             default: snapshot.default.clone(),
             count: compiled.map_or(0, Compiled::len),
+            token_providers: self.shared.token_providers.status(),
             findings: compiled
                 .map(|compiled| compiled.findings().to_vec())
                 .unwrap_or_default(),
@@ -305,11 +311,14 @@ impl Intentions {
         for task in tasks {
             task.stop().await;
         }
+        self.shared.token_providers.shutdown().await;
     }
 }
 
 /// How long a service that has its intentions waits for the default policy, which an agent that is well says within milliseconds.
 const DEFAULT_WITHIN: Duration = Duration::from_secs(5);
+/// How long the keys of token providers may be waited for.
+const PROVIDERS_WITHIN: Duration = Duration::from_secs(5);
 
 impl Authorize for Intentions {
     fn connection(&self, caller: Caller<'_>) -> Verdict {
@@ -327,7 +336,9 @@ impl Authorize for Intentions {
     }
 
     fn changes(&self) -> Changes {
-        self.shared.changes.subscribe().into()
+        // Another key of a provider decides as well.
+        let tokens = Changes::from(self.shared.token_providers.changes());
+        tokens.and(self.shared.changes.subscribe().into())
     }
 }
 

@@ -9,9 +9,7 @@ use serde_json::json;
 use super::compiled::Destination;
 use super::{CallerId, Compiled, DefaultPolicy};
 use crate::jwt::Tokens;
-use crate::{
-    ClusterPeer, Decision, Roots, ServiceId, ServiceName, Verdict, test_util::TestCa,
-};
+use crate::{ClusterPeer, Decision, Roots, ServiceId, ServiceName, Verdict, test_util::TestCa};
 
 fn name(name: &str) -> ServiceName {
     name.parse().expect("a service name")
@@ -397,10 +395,7 @@ fn a_caller_of_a_cluster_peer_is_matched_by_rules_about_that_peer_alone() {
     let (web, db) = (caller("web"), caller("db"));
     assert_eq!(answer(&set, CallerId::of(&east, &web)), Answer::Allow);
     assert_eq!(answer(&set, CallerId::of(&east, &db)), Answer::Deny);
-    assert_eq!(
-        answer(&set, CallerId::of(&west, &web)),
-        Answer::Nothing
-    );
+    assert_eq!(answer(&set, CallerId::of(&west, &web)), Answer::Nothing);
     assert_eq!(answer(&set, &web), Answer::Deny);
 }
 

@@ -6,8 +6,7 @@ use std::fmt;
 ///
 /// What it says is about the token and never a part of it: a refused token may be a good one elsewhere.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
-pub enum InvalidToken {
+pub(super) enum InvalidToken {
     /// It is longer than any token that is looked at.
     #[error("it is longer than {limit} bytes")]
     TooLong {
@@ -57,8 +56,7 @@ pub enum InvalidToken {
 
 /// What of a token cannot be read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Part {
+pub(super) enum Part {
     /// It does not consist of three parts, each in unpadded Base64url.
     Form,
     /// The header is not a JSON object with `alg`, or repeats one of its parameters.

@@ -18,9 +18,8 @@ const CLOCK_SKEW: u64 = 30;
 const MAX_CLOCK_SKEW: u64 = 60;
 
 /// Who issues tokens, and how they are checked. Its keys are elsewhere: they come later and change more often.
-#[derive(Debug)]
+#[derive(Debug, PartialEq, Eq)]
 pub(super) struct Provider {
-    pub(super) name: Box<str>,
     issuer: Box<str>,
     /// Without what makes no difference, see [`audience`]. Empty: any, or none.
     audiences: Box<[Box<str>]>,
@@ -91,7 +90,6 @@ impl Provider {
         let source =
             KeySource::compile(wire.json_web_key_set.as_ref()).map_err(InvalidProvider::Source)?;
         let provider = Self {
-            name: wire.name.as_str().into(),
             issuer: wire.issuer.as_str().into(),
             audiences: wire
                 .audiences

@@ -1,6 +1,7 @@
-//! What the pure part promises. The live part has tests of its own.
+//! What the pure part promises; in `live` the rest.
 
 mod edits;
+mod live;
 mod places;
 mod providers;
 mod requirements;
@@ -89,7 +90,7 @@ fn compiled(entry: &Value) -> (Provider, KeySet) {
 fn providers(entries: &[Value]) -> Providers {
     let ready = |entry: &Value| {
         let (provider, keys) = compiled(entry);
-        let name: Arc<str> = provider.name.as_ref().into();
+        let name: Arc<str> = entry["Name"].as_str().expect("a name").into();
         (name, Known::Ready(Arc::new(provider), Ok(Arc::new(keys))))
     };
     Providers::new(entries.iter().map(ready).collect::<BTreeMap<_, _>>())

@@ -12,7 +12,7 @@ use std::{
 use axum::{Router, http::HeaderMap, routing::get};
 use bytes::Bytes;
 use consul_connect::{
-    Authorize, Caller, ClusterPeer, ClusterPeers, Decision, Grace, Material, Permit, Reason, Roots,
+    Authorize, Caller, Changes, ClusterPeer, ClusterPeers, Decision, Grace, Material, Permit, Reason, Roots,
     Verdict,
     test_util::{LeafSpec, TestCa},
 };
@@ -80,8 +80,8 @@ impl Authorize for Except {
         self.decide(caller)
     }
 
-    fn changes(&self) -> Option<watch::Receiver<u64>> {
-        Some(self.changes.subscribe())
+    fn changes(&self) -> Changes {
+        self.changes.subscribe().into()
     }
 }
 
