@@ -75,10 +75,6 @@ impl Providers {
         }
     }
 
-    pub(super) fn known(&self) -> &BTreeMap<Arc<str>, Known> {
-        &self.by_name
-    }
-
     /// Looks for the tokens of every provider and verifies them, as the filter in front of an Envoy's rules does, whichever
     /// rule will decide. Without providers it does nothing.
     pub(crate) fn authenticate(&self, head: &Parts, now: UnixTime) -> Tokens {

@@ -50,9 +50,9 @@ async fn accepted(pair: &mut Pair, material: Material) -> (TlsStream<TcpStream>,
 }
 
 async fn refused(pair: &mut Pair, material: Material) -> Refused {
-    let mut refusals = pair.refusals();
-    let call = async {
-        let mut client = dial(pair.address(), material).await;
+    let (mut refusals, address) = (pair.refusals(), pair.address());
+    let call = async move {
+        let mut client = dial(address, material).await;
         let _ = client.read(&mut [0; 1]).await;
         std::future::pending::<()>().await;
     };

@@ -12,8 +12,8 @@ use std::{
 use axum::{Router, http::HeaderMap, routing::get};
 use bytes::Bytes;
 use consul_connect::{
-    Authorize, Caller, Changes, ClusterPeer, ClusterPeers, Decision, Grace, Material, Permit, Reason, Roots,
-    Verdict,
+    Authorize, Caller, Changes, ClusterPeer, ClusterPeers, Decision, Grace, Material, Permit,
+    Reason, Roots, Verdict,
     test_util::{LeafSpec, TestCa},
 };
 use http::{Request, StatusCode, request::Parts};

@@ -46,7 +46,7 @@ impl World {
 
     /// Why this token is refused now; `None`: it is not.
     fn refused(&self, token: &str) -> Option<String> {
-        refused(&self.store.authenticate(&bearer(token)), "okta")
+        refused(&self.store.authenticate(&bearer(token), None), "okta")
     }
 
     fn status(&self) -> JwtProviderStatus {
@@ -169,7 +169,13 @@ async fn only_the_named_providers_are_followed_and_a_new_name_begins_anew() {
         world.refused(&token).as_deref(),
         Some("nothing is known yet")
     );
-    assert!(world.store.authenticate(&bearer(&token)).edits().is_empty());
+    assert!(
+        world
+            .store
+            .authenticate(&bearer(&token), None)
+            .edits()
+            .is_empty()
+    );
 
     world.store.set_names(["okta", "okta"]);
     world.accepted(&token).await;
@@ -329,7 +335,7 @@ async fn before_the_first_keys_every_token_is_refused_and_the_reason_told() {
     world
         .refused_as(&token, "its keys have not been fetched yet")
         .await;
-    let none = world.store.authenticate(&request("/", &[]));
+    let none = world.store.authenticate(&request("/", &[]), None);
     assert_eq!(
         refused(&none, "okta").as_deref(),
         Some("there is no token in the request")

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::{
-    super::{InvalidRequirement, Requirement},
+    super::{Requirement, requirement::InvalidRequirement},
     *,
 };
 
