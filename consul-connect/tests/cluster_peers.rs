@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use consul_api::{Client, Config, Token};
 use consul_connect::{
-    Authorize, Caller, ClusterPeer, ClusterPeerFault, ClusterPeerStatus, ClusterPeers, Decision,
-    Intentions, IntentionsConfig, Peer, Roots, ServiceName, TrustDomain, Verdict,
-    intention::DefaultPolicy, test_util::TestCa,
+    Authorize, Caller, ClusterPeer, ClusterPeerFault, ClusterPeerStatus, ClusterPeers, Intentions,
+    IntentionsConfig, Peer, Roots, ServiceName, TrustDomain, Verdict, intention::DefaultPolicy,
+    test_util::TestCa,
 };
 use consul_dev::{ConsulDev, Fault, FaultRule, Policy};
 use serde_json::json;
@@ -213,7 +213,7 @@ async fn intentions_say_which_cluster_peers_are_known_and_decide_about_their_cal
         .expect("readable");
     assert!(peers.status(&own).peers.is_empty());
     let web = east.id("web");
-    let Decision::Deny(reason) = intentions.decide(&web) else {
+    let Verdict::Deny(reason) = intentions.decide(&web) else {
         panic!("allowed");
     };
     assert_eq!(reason.code(), "foreign_trust_domain");
@@ -225,7 +225,7 @@ async fn intentions_say_which_cluster_peers_are_known_and_decide_about_their_cal
             }
         };
         let in_time = timeout(LONG, decided).await;
-        in_time.unwrap_or_else(|_| panic!("{}", intentions.explain(&web)));
+        in_time.unwrap_or_else(|_| panic!("{}", intentions.explain(&web, None)));
     };
     let rule = |action: &str| json!({ "Name": "web", "Peer": "east", "Action": action });
     dev.upsert_intention("api", &rule("allow"))
@@ -234,7 +234,7 @@ async fn intentions_say_which_cluster_peers_are_known_and_decide_about_their_cal
     // The service of ours that is called the same is another.
     let ours = consul_connect::ServiceId::new(own.clone(), "dc1", name("web"));
     assert!(!intentions.decide(&ours).is_allow());
-    let text = intentions.explain(&web).to_string();
+    let text = intentions.explain(&web, None).to_string();
     assert!(text.contains("peer:east/web => api"), "{text}");
 
     let roots = Roots::from_pem([east.root_pem()], None).expect("roots");
