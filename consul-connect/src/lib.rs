@@ -7,6 +7,7 @@
 //! * [`Connector`] dials a service and proves that it is the one that was meant before it learns who we are.
 //! * [`Listener`] accepts verified [`Peer`]s; open connections are held to the roots, the rules and the clock.
 //! * [`ClusterPeers`] are the other clusters whose services may call, each with the roots that vouch for it alone.
+//! * [`MeshEntry`] follows what the `mesh` config entry asks of connections and requests.
 //! * [`Authorize`] is the question "may they". [`Intentions`], which follow Consul, are one answer to it.
 //! * [`Registration`] keeps an instance in the catalog, with the [`Health`] its application says.
 //!
@@ -29,6 +30,7 @@ pub mod intention;
 pub mod jwt;
 mod listener;
 mod live;
+mod mesh_entry;
 mod peer;
 mod provider;
 pub mod registration;
@@ -64,8 +66,14 @@ pub use connector::{Address, ConnectError, ConnectFailure, Connection, Connector
 pub use listener::{Accepted, Listener, ListenerBuilder, ListenerStats, Refused};
 pub use live::{Closing, ConnectionGuard, Grace, Layer};
 pub use stream::{Io, MeshStream, Negotiated, RefusedByPeer};
-pub use tls::{TlsLimits, TlsOrigin, TlsParameters, TlsPolicy, TlsSideStatus, TlsStatus};
+pub use tls::{TlsLimits, TlsParameters, TlsPolicy, TlsSideStatus, TlsStatus};
 pub use tls::{TlsVersion, UnknownTlsVersion};
+
+// What Consul says of the whole mesh.
+pub use mesh_entry::{
+    EscapedSlashes, MeshEntry, NormalizationPolicy, NormalizationStatus, RequestNormalization,
+    SettingsOrigin, UnderscoreHeaders, UnknownNormalization,
+};
 
 // May they.
 pub use authorize::{Authorize, Caller, Changes, Decision, Permit, Reason, Rule, Verdict};

@@ -18,7 +18,8 @@ mod verifier;
 mod verify;
 
 pub use parameters::{TlsLimits, TlsParameters, TlsVersion, UnknownTlsVersion};
-pub use policy::{TlsOrigin, TlsPolicy, TlsStatus};
+pub(crate) use policy::TlsCell;
+pub use policy::{TlsPolicy, TlsStatus};
 pub use refusal::InvalidPeer;
 pub(crate) use refusal::{Cause, cause_of, identity_alert};
 pub use roots::{InvalidRoots, Roots};

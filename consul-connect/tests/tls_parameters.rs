@@ -7,8 +7,8 @@ use consul_api::{
     config_entry::{ConfigEntry, Mesh, MeshTls, MeshTlsDirection},
 };
 use consul_connect::{
-    Connector, Destination, Identity, Listener, Negotiated, TlsLimits, TlsOrigin, TlsParameters,
-    TlsPolicy, TlsSideStatus, TlsVersion, authorize, test_util::TestCa,
+    Connector, Destination, Identity, Listener, Negotiated, SettingsOrigin, TlsLimits,
+    TlsParameters, TlsPolicy, TlsSideStatus, TlsVersion, authorize, test_util::TestCa,
 };
 use consul_dev::ConsulDev;
 use tokio::time::{Instant, sleep};
@@ -30,7 +30,7 @@ async fn side(limits: TlsLimits) -> TlsSideStatus {
     let mut parameters = TlsParameters::default();
     parameters.incoming = limits;
     let status = TlsPolicy::fixed(&identity, &parameters).status();
-    assert_eq!(status.origin, TlsOrigin::Given);
+    assert_eq!(status.origin, SettingsOrigin::Given);
     assert!(status.outgoing.refused.is_none());
     status.incoming
 }
@@ -205,7 +205,7 @@ async fn the_next_handshake_obeys_the_mesh_entry_in_both_directions() {
     let api = TlsPolicy::watch(&consul, &world.api);
     web.ready().await;
     api.ready().await;
-    assert_eq!(api.status().origin, TlsOrigin::NoMeshEntry);
+    assert_eq!(api.status().origin, SettingsOrigin::NoMeshEntry);
     let mut ours = world.listener(&api).await;
     let mut theirs = world.listener(&free_api).await;
     let version = |made: Result<Negotiated, String>| made.expect("a connection").version;
@@ -256,7 +256,7 @@ async fn the_next_handshake_obeys_the_mesh_entry_in_both_directions() {
         .await
         .expect("deleted");
     until(&api, "no entry", |policy| {
-        policy.status().origin == TlsOrigin::NoMeshEntry
+        policy.status().origin == SettingsOrigin::NoMeshEntry
     })
     .await;
     assert_eq!(version(world.connect(&mut ours, &old).await), V1_2);
@@ -311,7 +311,7 @@ async fn a_token_that_may_not_read_the_entry_gets_the_defaults_and_a_note() {
     let policy = TlsPolicy::watch(&client(&consul, Some("nobody's")), &world.web);
     policy.ready().await;
     let status = policy.status();
-    assert_eq!(status.origin, TlsOrigin::NotPermitted);
+    assert_eq!(status.origin, SettingsOrigin::NotPermitted);
     assert!(
         status.is_usable() && status.last_error.is_some(),
         "{status}"

@@ -22,10 +22,15 @@
 //!
 //! The caller is the [`Peer`](crate::Peer) in the request's extensions. A request without one is
 //! decided as [`Caller::Unauthenticated`], which every policy of this workspace refuses. The refusal
-//! speaks the caller's protocol: `403` for HTTP, trailers-only `grpc-status: 7` for gRPC. It never
-//! says why; the [`Reason`] is in the response's extensions, for a layer that logs.
+//! speaks the caller's protocol: `403` for HTTP, trailers-only `grpc-status: 7` for gRPC. It does not
+//! say why, unless it is [told to](AuthorizeLayer::tell_denials); [`Denied`] is in the response's
+//! extensions, for a layer that logs.
+//!
+//! A path is compared as it is. A server of this crate normalises it first; in front of another, do so
+//! before this layer, or a rule about `/admin` does not see `/public/../admin`.
 
 mod body;
+mod denied;
 mod future;
 mod layer;
 mod refusal;
@@ -35,6 +40,7 @@ pub use consul_connect::authorize::{
     And, Authorize, Caller, Changes, Decision, FromFn, Or, PerRequest, Permit, Reason, Rule,
     Verdict, dangerously_allow_all, from_fn, per_request,
 };
+pub use denied::Denied;
 pub use future::ResponseFuture;
 pub use layer::{AuthorizeLayer, AuthorizeService};
 

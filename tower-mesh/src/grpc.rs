@@ -7,6 +7,7 @@
 use std::time::Duration;
 
 use http::{HeaderMap, HeaderName, HeaderValue, Response, header::CONTENT_TYPE};
+use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
 
 /// Carries the outcome of a call, in headers (trailers-only) or trailers.
 pub(crate) const STATUS: HeaderName = HeaderName::from_static("grpc-status");
@@ -54,11 +55,21 @@ pub(crate) fn timeout(headers: &HeaderMap) -> Option<Duration> {
     }
 }
 
-/// A trailers-only response. `message` is plain ASCII without `%`: it is not escaped.
+/// Words as `grpc-message` carries them: printable ASCII, the rest and `%` escaped.
+pub(crate) fn message(words: &str) -> HeaderValue {
+    let escaped = utf8_percent_encode(words, MESSAGE_ESCAPES).to_string();
+    // Printable ASCII is what a header may hold.
+    HeaderValue::try_from(escaped).unwrap_or_else(|_| HeaderValue::from_static(""))
+}
+
+/// gRPC over HTTP/2, "Percent-Encoded": everything but 0x20 to 0x7e, and `%`.
+const MESSAGE_ESCAPES: &AsciiSet = &CONTROLS.add(b'%');
+
+/// A trailers-only response. `message` is escaped.
 pub(crate) fn trailers_only<B>(
     content_type: HeaderValue,
     code: Code,
-    message: &'static str,
+    message: HeaderValue,
     body: B,
 ) -> Response<B> {
     let mut response = Response::new(body);
@@ -67,11 +78,11 @@ pub(crate) fn trailers_only<B>(
     response
 }
 
-/// The outcome as headers. `message` is plain ASCII without `%`: it is not escaped.
-pub(crate) fn trailers(code: Code, message: &'static str) -> HeaderMap {
+/// The outcome as headers. `message` is escaped.
+pub(crate) fn trailers(code: Code, message: HeaderValue) -> HeaderMap {
     let mut trailers = HeaderMap::with_capacity(3);
     trailers.insert(STATUS, HeaderValue::from(code as u16));
-    trailers.insert(MESSAGE, HeaderValue::from_static(message));
+    trailers.insert(MESSAGE, message);
     trailers
 }
 
@@ -102,6 +113,14 @@ mod tests {
             assert!(content_type(&header(CONTENT_TYPE, no)).is_none(), "{no}");
         }
         assert!(content_type(&HeaderMap::new()).is_none());
+    }
+
+    #[test]
+    fn a_message_is_escaped_where_it_is_not_printable_ascii() {
+        assert_eq!(
+            message("web => api (50%)\n\u{e9}"),
+            "web => api (50%25)%0A%C3%A9"
+        );
     }
 
     #[test]

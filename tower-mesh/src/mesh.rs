@@ -7,6 +7,7 @@ mod builder;
 #[cfg(feature = "dev")]
 mod dev;
 mod environment;
+mod explain;
 mod inner;
 mod join;
 #[cfg(feature = "metrics")]
@@ -23,7 +24,9 @@ use std::{fmt, sync::Arc};
 
 use bytes::Bytes;
 use consul_api::Client as Consul;
-use consul_connect::{Intentions, Layer, ServiceName, registration::Health};
+use consul_connect::{
+    Intentions, Layer, ServiceId, ServiceName, intention::Explanation, registration::Health,
+};
 use futures_core::Stream;
 use futures_util::{FutureExt as _, StreamExt as _, stream};
 use http::{Request, Response};
@@ -318,6 +321,35 @@ impl Mesh {
         self.0.status()
     }
 
+    /// What would happen to a caller, or to this request of it, and everything that leads to it; `None`
+    /// if another policy than the intentions was given.
+    ///
+    /// The request is normalised as a server of this member does it. `Display` of the answer is text
+    /// for people. In [shadow mode](MeshBuilder::dangerously_shadow) it is what would happen without.
+    ///
+    /// ```no_run
+    /// # fn show(mesh: tower_mesh::Mesh) -> Result<(), Box<dyn std::error::Error>> {
+    /// let web = "spiffe://11111111.consul/ns/default/dc/dc1/svc/web".parse()?;
+    /// let request = http::Request::get("/orders/7").body(())?;
+    /// if let Some(explanation) = mesh.explain(&web, Some(&request)) {
+    ///     println!("{explanation}");
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
+    #[must_use]
+    pub fn explain<B>(
+        &self,
+        caller: &ServiceId,
+        request: Option<&Request<B>>,
+    ) -> Option<Explanation> {
+        let intentions = self.0.intentions.as_ref()?;
+        Some(match request {
+            None => intentions.explain(caller, None),
+            Some(request) => explain::request(intentions, &self.0.normalization, caller, request),
+        })
+    }
+
     /// Where the [admin listener](MeshBuilder::admin) is, if there is one.
     #[cfg(feature = "admin")]
     #[must_use]
@@ -369,8 +401,12 @@ impl Mesh {
         let mut builder = Server::builder(me.identity().clone(), Arc::clone(&me.authorize))
             .measured(Arc::clone(&me.inbound))
             .tls(me.tls.clone())
+            .normalization(me.normalization.clone())
             .limits(me.serving.limits.clone())
             .grace(me.serving.grace);
+        if me.serving.tell_denials {
+            builder = builder.tell_denials();
+        }
         if let Some(limit) = me.serving.max_connections {
             builder = builder.max_connections(limit);
         }

@@ -21,17 +21,20 @@
 //! ```
 //!
 //! What happens to a request, in this order: `x-forwarded-client-cert` is removed, and believed only
-//! of a mesh gateway of our own datacenter, by which services of cluster peers call; the policy is
+//! of a mesh gateway of our own datacenter, by which services of cluster peers call; it is normalised,
+//! as [`RequestNormalization`](consul_connect::RequestNormalization) says, or refused with `400`; the policy is
 //! asked; the [`Peer`](crate::Peer) and the [`Permit`](crate::authorize::Permit) are put into its
 //! extensions; the application is polled ready and called; a `grpc-timeout` is kept. An application
 //! that returns an error or panics answers `500`, or `grpc-status: 13`; its connection goes on.
 
+mod admission;
 mod builder;
 mod callers;
 mod connection;
 mod dormant;
 mod flood;
 mod limits;
+pub(crate) mod normalize;
 mod protocol;
 mod request;
 mod server;

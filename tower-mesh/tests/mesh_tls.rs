@@ -10,7 +10,7 @@ use tower_mesh::{
         Config,
         config_entry::{ConfigEntry, Mesh as Entry, MeshTls, MeshTlsDirection},
     },
-    consul_connect::{TlsOrigin, TlsParameters, TlsVersion},
+    consul_connect::{SettingsOrigin, TlsParameters, TlsVersion},
 };
 
 fn member(consul: &ConsulDev, service: &str) -> MeshBuilder {
@@ -87,7 +87,7 @@ async fn the_next_stream_obeys_the_mesh_entry() {
     until(&free, "api", TlsVersion::V1_2).await;
     // A program that says it itself does not look at the entry.
     until(&web, "free", TlsVersion::V1_3).await;
-    assert_eq!(free.status().tls.origin, TlsOrigin::Given);
+    assert_eq!(free.status().tls.origin, SettingsOrigin::Given);
 
     write(&api, MeshTlsDirection::default(), at_most("TLSv1_2")).await;
     until(&web, "free", TlsVersion::V1_2).await;

@@ -1,22 +1,22 @@
-//! The TLS in force: published whole, read by every handshake, kept current by a task.
+//! The TLS in force: published whole, read by every handshake.
 
-use std::{
-    fmt,
-    sync::{Arc, Mutex, PoisonError},
-    time::Duration,
-};
+use std::{fmt, sync::Arc, time::Duration};
 
 use arc_swap::ArcSwap;
-use consul_api::{Client, Error, Watch, WatchMonitor, config_entry::Mesh};
-use futures_util::StreamExt;
+use consul_api::{
+    Client, Error,
+    config_entry::{Mesh, MeshTls, MeshTlsDirection},
+};
 use rustls::crypto::CryptoProvider;
-use tokio::sync::watch;
 
 use super::{
     parameters::{TlsLimits, TlsParameters},
     side::{Side, TlsSideStatus},
 };
-use crate::{Identity, task::Task};
+use crate::{
+    Identity,
+    mesh_entry::{Following, MeshEntry, SettingsOrigin},
+};
 
 /// Which TLS the connections of one member speak. Cheap to clone; all clones are the same.
 ///
@@ -24,55 +24,25 @@ use crate::{Identity, task::Task};
 /// handshake; connections that are open stay as they are.
 ///
 /// # Shutdown
-/// The task behind [`watch`](Self::watch) ends with the last clone. What was received stays in force.
+/// What follows the entry ends with the last clone, and with the last of what else a [`MeshEntry`] gave out. What was received
+/// stays in force.
 #[derive(Clone)]
 pub struct TlsPolicy {
-    shared: Arc<Shared>,
-    monitor: Option<WatchMonitor>,
-    _task: Option<Arc<Task>>,
+    cell: Arc<TlsCell>,
+    following: Option<Arc<Following>>,
 }
 
-struct Shared {
+pub(crate) struct TlsCell {
     provider: Arc<CryptoProvider>,
     current: ArcSwap<Published>,
-    /// Whether the first answer has come, or was refused.
-    answered: watch::Sender<bool>,
-    /// Written by the task, read by `status()`.
-    refused: Mutex<Option<Error>>,
 }
 
 pub(crate) struct Published {
     pub(crate) incoming: Side,
     pub(crate) outgoing: Side,
-    origin: TlsOrigin,
-}
-
-/// Where the parameters in force come from.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum TlsOrigin {
-    /// The program gave them.
-    Given,
-    /// The `mesh` config entry.
-    MeshEntry,
-    /// Consul has no `mesh` entry: the defaults.
-    NoMeshEntry,
-    /// Consul does not let us read the entry: the defaults.
-    NotPermitted,
-    /// Consul has not answered yet: every handshake is refused.
-    Unknown,
-}
-
-impl fmt::Display for TlsOrigin {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Given => "as the program says",
-            Self::MeshEntry => "as the `mesh` entry says",
-            Self::NoMeshEntry => "there is no `mesh` entry",
-            Self::NotPermitted => "the token may not read the `mesh` entry",
-            Self::Unknown => "Consul has not told the `mesh` entry yet",
-        })
-    }
+    origin: SettingsOrigin,
+    /// What it was made from.
+    wire: Option<MeshTls>,
 }
 
 /// Which TLS is in force, and what is wrong with what was asked for.
@@ -80,7 +50,7 @@ impl fmt::Display for TlsOrigin {
 #[non_exhaustive]
 pub struct TlsStatus {
     /// Where it comes from.
-    pub origin: TlsOrigin,
+    pub origin: SettingsOrigin,
     /// With those who call us.
     pub incoming: TlsSideStatus,
     /// With those we call.
@@ -102,9 +72,13 @@ impl TlsPolicy {
         let published = Published {
             incoming: Side::new(&parameters.incoming, provider),
             outgoing: Side::new(&parameters.outgoing, provider),
-            origin: TlsOrigin::Given,
+            origin: SettingsOrigin::Given,
+            wire: None,
         };
-        Self::of(provider, published)
+        Self {
+            cell: Arc::new(TlsCell::of(provider, published)),
+            following: None,
+        }
     }
 
     /// What nobody restricted.
@@ -112,28 +86,17 @@ impl TlsPolicy {
         Self::fixed(identity, &TlsParameters::default())
     }
 
-    /// Begins to follow the `mesh` config entry. Until [`ready`](Self::ready) every handshake is refused. Without an entry
-    /// the defaults are in force, and also if the token may not read it; after that an error changes nothing.
+    /// Begins to follow the `mesh` config entry for this alone; see [`MeshEntry::tls`].
     ///
     /// Must be called within a Tokio runtime.
     pub fn watch(client: &Client, identity: &Identity) -> Self {
-        let origin = TlsOrigin::Unknown;
-        let unknown = || Side::refusing(origin.to_string());
-        let policy = Self::of(
-            &identity.current().common().provider,
-            Published {
-                incoming: unknown(),
-                outgoing: unknown(),
-                origin,
-            },
-        );
-        let watch = client.config_entries().mesh().watch();
-        let monitor = watch.monitor();
-        let task = Task::spawn(follow(watch, Arc::clone(&policy.shared)));
+        MeshEntry::watch(client, identity).tls()
+    }
+
+    pub(crate) fn following(cell: Arc<TlsCell>, following: Arc<Following>) -> Self {
         Self {
-            monitor: Some(monitor),
-            _task: Some(Arc::new(task)),
-            ..policy
+            cell,
+            following: Some(following),
         }
     }
 
@@ -142,56 +105,73 @@ impl TlsPolicy {
     /// # Cancel safety
     /// Nothing is lost when the future is dropped.
     pub async fn ready(&self) {
-        // The sender lives in `self`, so the channel cannot close.
-        let _ = self
-            .shared
-            .answered
-            .subscribe()
-            .wait_for(|&answered| answered)
-            .await;
+        if let Some(following) = &self.following {
+            following.ready().await;
+        }
     }
 
     /// What is in force, and what is wrong with what was asked for.
     pub fn status(&self) -> TlsStatus {
         let current = self.current();
-        let watch = self.monitor.as_ref().map(WatchMonitor::status);
-        let refused = self.shared.refused.lock();
-        let refused = refused.unwrap_or_else(PoisonError::into_inner).clone();
+        let following = self.following.as_ref();
+        let health = following.map_or_else(Default::default, |following| following.health());
         TlsStatus {
             origin: current.origin,
             incoming: current.incoming.status().clone(),
             outgoing: current.outgoing.status().clone(),
-            age: watch.as_ref().and_then(|watch| match watch.failing_for {
-                None => watch.last_answer.map(|_| Duration::ZERO),
-                Some(_) => watch.last_answer,
-            }),
-            failing_for: watch.as_ref().and_then(|watch| watch.failing_for),
-            last_error: watch.and_then(|watch| watch.last_error).or(refused),
+            age: health.age,
+            failing_for: health.failing_for,
+            last_error: health.last_error,
         }
     }
 
     /// Never waits, takes no lock.
     pub(crate) fn current(&self) -> Arc<Published> {
-        self.shared.current.load_full()
-    }
-
-    fn of(provider: &Arc<CryptoProvider>, published: Published) -> Self {
-        let known = published.origin != TlsOrigin::Unknown;
-        Self {
-            shared: Arc::new(Shared {
-                provider: Arc::clone(provider),
-                current: ArcSwap::from_pointee(published),
-                answered: watch::Sender::new(known),
-                refused: Mutex::default(),
-            }),
-            monitor: None,
-            _task: None,
-        }
+        self.cell.current.load_full()
     }
 }
 
-impl Shared {
-    fn publish(&self, published: Published) {
+impl TlsCell {
+    /// Every handshake is refused until the entry is known.
+    pub(crate) fn unknown(identity: &Identity) -> Self {
+        let origin = SettingsOrigin::Unknown;
+        let refusing = || Side::refusing(origin.to_string());
+        let published = Published {
+            incoming: refusing(),
+            outgoing: refusing(),
+            origin,
+            wire: None,
+        };
+        Self::of(&identity.current().common().provider, published)
+    }
+
+    fn of(provider: &Arc<CryptoProvider>, published: Published) -> Self {
+        Self {
+            provider: Arc::clone(provider),
+            current: ArcSwap::from_pointee(published),
+        }
+    }
+
+    pub(crate) fn publish(&self, entry: Option<&Mesh>, origin: SettingsOrigin) {
+        let wire = entry.and_then(|entry| entry.tls.as_ref());
+        let current = self.current.load();
+        // Other settings live in the same entry.
+        if current.origin == origin && current.wire.as_ref() == wire {
+            return;
+        }
+        let side = |direction: Option<&MeshTlsDirection>| {
+            let limits = direction.map_or_else(|| Ok(TlsLimits::default()), TlsLimits::try_from);
+            match limits {
+                Ok(limits) => Side::new(&limits, &self.provider),
+                Err(unknown) => Side::refusing(unknown.to_string()),
+            }
+        };
+        let published = Published {
+            incoming: side(wire.and_then(|tls| tls.incoming.as_ref())),
+            outgoing: side(wire.and_then(|tls| tls.outgoing.as_ref())),
+            origin,
+            wire: wire.cloned(),
+        };
         for (direction, side) in [
             ("incoming", &published.incoming),
             ("outgoing", &published.outgoing),
@@ -205,62 +185,6 @@ impl Shared {
             }
         }
         self.current.store(Arc::new(published));
-        self.answered.send_replace(true);
-    }
-
-    fn entry(&self, entry: Option<&Mesh>) -> Published {
-        let tls = entry.and_then(|entry| entry.tls.as_ref());
-        let side = |direction: Option<&consul_api::config_entry::MeshTlsDirection>| {
-            let limits = direction.map_or_else(|| Ok(TlsLimits::default()), TlsLimits::try_from);
-            match limits {
-                Ok(limits) => Side::new(&limits, &self.provider),
-                Err(unknown) => Side::refusing(unknown.to_string()),
-            }
-        };
-        Published {
-            incoming: side(tls.and_then(|tls| tls.incoming.as_ref())),
-            outgoing: side(tls.and_then(|tls| tls.outgoing.as_ref())),
-            origin: match entry {
-                Some(_) => TlsOrigin::MeshEntry,
-                None => TlsOrigin::NoMeshEntry,
-            },
-        }
-    }
-
-    fn refused(&self, error: Error) {
-        if !*self.answered.borrow() {
-            tracing::warn!(%error, "the token may not read the `mesh` entry: TLS as by default");
-            self.publish(Published {
-                origin: TlsOrigin::NotPermitted,
-                ..self.entry(None)
-            });
-        }
-        *self.refused.lock().unwrap_or_else(PoisonError::into_inner) = Some(error);
-    }
-}
-
-/// Follows the entry, for ever; the owner stops it by dropping the task.
-async fn follow(mut watch: Watch<Option<Mesh>>, shared: Arc<Shared>) {
-    let mut known = None;
-    while let Some(item) = watch.next().await {
-        match item {
-            Ok(update) => {
-                *shared
-                    .refused
-                    .lock()
-                    .unwrap_or_else(PoisonError::into_inner) = None;
-                let tls = update.value.as_ref().as_ref().map(|mesh| mesh.tls.clone());
-                // Other settings live in the same entry.
-                if known.as_ref() != Some(&tls) {
-                    shared.publish(shared.entry(Option::as_ref(&update.value)));
-                    known = Some(tls);
-                }
-            }
-            Err(error) if error.is_permission_denied() || error.is_unknown_token() => {
-                shared.refused(error);
-            }
-            Err(_) => {}
-        }
     }
 }
 

@@ -1,9 +1,12 @@
 //! Answers this crate gives in the application's place, in the caller's protocol.
 
 use bytes::Bytes;
-use http::{HeaderMap, HeaderValue, Response, StatusCode, header::CONTENT_TYPE};
+use http::{
+    HeaderMap, HeaderValue, Response, StatusCode,
+    header::{CONTENT_TYPE, LOCATION},
+};
 
-use super::{Reason, ResponseBody};
+use super::ResponseBody;
 use crate::grpc::{self, Code};
 
 /// The protocol a request is answered in.
@@ -29,6 +32,8 @@ impl Dialect {
 pub(crate) enum Refusal {
     /// The policy refused. The words are Envoy's, so that what watches for them goes on working.
     Denied,
+    /// Rules cannot be asked about it.
+    Malformed,
     /// The caller's deadline passed first.
     Deadline,
     /// The application returned an error or panicked.
@@ -44,6 +49,8 @@ impl Refusal {
                 Code::PermissionDenied,
                 "RBAC: access denied",
             ),
+            // What HTTP's 400 is to gRPC.
+            Self::Malformed => (StatusCode::BAD_REQUEST, Code::Internal, "bad request"),
             Self::Deadline => (
                 StatusCode::GATEWAY_TIMEOUT,
                 Code::DeadlineExceeded,
@@ -59,14 +66,35 @@ impl Refusal {
 
     /// The answer to a caller that speaks `dialect`.
     pub(crate) fn answer<B>(self, dialect: Dialect) -> Response<ResponseBody<B>> {
-        let (status, code, words) = self.outcome();
+        let (_, _, words) = self.outcome();
+        self.worded(
+            dialect,
+            HeaderValue::from_static(words),
+            Bytes::from_static(words.as_bytes()),
+        )
+    }
+
+    /// The same with something to say about it.
+    pub(crate) fn answer_with<B>(self, dialect: Dialect, why: &str) -> Response<ResponseBody<B>> {
+        let (_, _, words) = self.outcome();
+        let text = format!("{words}: {why}");
+        let message = grpc::message(&text);
+        self.worded(dialect, message, text.into())
+    }
+
+    fn worded<B>(
+        self,
+        dialect: Dialect,
+        message: HeaderValue,
+        text: Bytes,
+    ) -> Response<ResponseBody<B>> {
+        let (status, code, _) = self.outcome();
         match dialect {
             Dialect::Grpc(content_type) => {
-                grpc::trailers_only(content_type, code, words, ResponseBody::empty())
+                grpc::trailers_only(content_type, code, message, ResponseBody::empty())
             }
             Dialect::Http => {
-                let body = ResponseBody::text(Bytes::from_static(words.as_bytes()));
-                let mut response = Response::new(body);
+                let mut response = Response::new(ResponseBody::text(text));
                 *response.status_mut() = status;
                 response
                     .headers_mut()
@@ -76,16 +104,17 @@ impl Refusal {
         }
     }
 
-    /// [`Denied`](Self::Denied), with the reason kept for whoever logs.
-    pub(crate) fn denied<B>(headers: &HeaderMap, reason: Reason) -> Response<ResponseBody<B>> {
-        let mut response = Self::Denied.answer(Dialect::of(headers));
-        response.extensions_mut().insert(reason);
+    /// Sends a caller elsewhere. gRPC knows no redirects, so there must be none.
+    pub(crate) fn redirect<B>(location: HeaderValue) -> Response<ResponseBody<B>> {
+        let mut response = Response::new(ResponseBody::empty());
+        *response.status_mut() = StatusCode::TEMPORARY_REDIRECT;
+        response.headers_mut().insert(LOCATION, location);
         response
     }
 
     /// What ends a gRPC response whose head is already out.
     pub(crate) fn trailers(self) -> HeaderMap {
         let (_, code, words) = self.outcome();
-        grpc::trailers(code, words)
+        grpc::trailers(code, HeaderValue::from_static(words))
     }
 }

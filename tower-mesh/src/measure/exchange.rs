@@ -11,7 +11,7 @@ use super::{
 };
 use crate::{
     ErrorKind,
-    authorize::{Decision, Permit, Reason},
+    authorize::{Permit, Reason},
     grpc,
     metrics::{DECISIONS, REQUEST_SECONDS, REQUESTS},
 };
@@ -68,9 +68,17 @@ impl Exchanges {
         }
     }
 
-    /// Counts a decision about a request.
-    pub(crate) fn decided(&self, decision: &Decision) {
-        let judged = judged(decision);
+    /// Counts that a request may pass.
+    pub(crate) fn permitted(&self, permit: &Permit) {
+        self.judged(permitted(permit));
+    }
+
+    /// Counts that a request may not.
+    pub(crate) fn denied(&self, reason: &Reason) {
+        self.judged(denied(reason));
+    }
+
+    fn judged(&self, judged: Judged) {
         self.decisions
             .increment(judged, || decision_counter(&self.sink, judged, "request"));
     }
@@ -91,15 +99,6 @@ impl Exchanges {
             ];
             self.sink.counter(REQUESTS, &labels)
         });
-    }
-}
-
-fn judged(decision: &Decision) -> Judged {
-    match decision {
-        Decision::Allow(permit) => permitted(permit),
-        Decision::Deny(reason) => denied(reason),
-        // A later kind that this crate does not know is not a permission.
-        _ => ("deny", "unknown"),
     }
 }
 

@@ -2,6 +2,8 @@
 
 use std::collections::HashMap;
 
+use consul_connect::SettingsOrigin;
+
 use super::sink::{Counter, Gauge, Sink};
 use crate::{
     Status,
@@ -60,9 +62,20 @@ impl Sampler {
             let failing = intentions.failing_for.unwrap_or_default();
             self.watch("intentions", intentions.age, failing);
         }
-        if status.tls.origin != consul_connect::TlsOrigin::Given {
-            let failing = status.tls.failing_for.unwrap_or_default();
-            self.watch("mesh entry", status.tls.age, failing);
+        // One watch, of which both tell as long as they follow it.
+        let (tls, normalization) = (&status.tls, &status.normalization);
+        let told = [
+            (tls.origin, tls.age, tls.failing_for),
+            (
+                normalization.origin,
+                normalization.age,
+                normalization.failing_for,
+            ),
+        ];
+        let mut told = told.into_iter();
+        if let Some((_, age, failing)) = told.find(|(origin, ..)| *origin != SettingsOrigin::Given)
+        {
+            self.watch("mesh entry", age, failing.unwrap_or_default());
         }
         for upstream in &status.upstreams {
             let problem = upstream.failing_for.unwrap_or_default();

@@ -2,8 +2,8 @@ use std::{collections::BTreeMap, fmt, sync::Arc, time::Duration};
 
 use consul_api::Config;
 use consul_connect::{
-    Alpn, ClusterPeer, Grace, IdentitySource, IntentionsConfig, TlsParameters,
-    intention::DefaultPolicy, registration::HealthState,
+    Alpn, ClusterPeer, Grace, IdentitySource, IntentionsConfig, RequestNormalization,
+    TlsParameters, intention::DefaultPolicy, jwt::JwtConfig, registration::HealthState,
 };
 
 use super::{Mesh, join};
@@ -39,6 +39,7 @@ pub struct MeshBuilder {
     pub(super) intentions: IntentionsConfig,
     pub(super) cluster_peers: Vec<ClusterPeer>,
     pub(super) tls_parameters: Option<TlsParameters>,
+    pub(super) request_normalization: Option<RequestNormalization>,
     pub(super) join_within: Duration,
     pub(super) node_grace: Option<Duration>,
     pub(super) advertise: Option<String>,
@@ -63,6 +64,7 @@ pub(super) struct Serving {
     pub(super) alpn: Option<Vec<Alpn>>,
     pub(super) max_connections: Option<usize>,
     pub(super) grace: Grace,
+    pub(super) tell_denials: bool,
 }
 
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -89,6 +91,7 @@ impl Default for Serving {
             alpn: None,
             max_connections: None,
             grace: Grace::default(),
+            tell_denials: false,
         }
     }
 }
@@ -107,6 +110,7 @@ impl MeshBuilder {
             intentions: IntentionsConfig::default(),
             cluster_peers: Vec::new(),
             tls_parameters: None,
+            request_normalization: None,
             join_within: Duration::from_secs(30),
             node_grace: None,
             advertise: None,
@@ -161,6 +165,33 @@ impl MeshBuilder {
         self
     }
 
+    /// Enforces no intention: what would be denied is let through, counted as `shadow_deny` and
+    /// logged. For finding out what a set of intentions would break before it is enforced.
+    ///
+    /// # Security
+    ///
+    /// Every service of the mesh may call, whatever the intentions say. Who calls is still verified.
+    pub fn dangerously_shadow(mut self) -> Self {
+        self.intentions = self.intentions.dangerously_shadow();
+        self
+    }
+
+    /// How the tokens that intentions ask for are verified, as far as Consul does not say it.
+    pub fn jwt(mut self, config: JwtConfig) -> Self {
+        self.intentions = self.intentions.jwt(config);
+        self
+    }
+
+    /// Tells callers why they are denied: in the body of the `403`, in the message of the gRPC status.
+    ///
+    /// # Security
+    ///
+    /// The reason names rules and services, and what a token should have said.
+    pub fn tell_denials(mut self) -> Self {
+        self.serving.tell_denials = true;
+        self
+    }
+
     /// Denies everybody once Consul has not confirmed the intentions for this long. Default: they
     /// never get too old.
     pub fn max_staleness(mut self, age: Duration) -> Self {
@@ -180,11 +211,19 @@ impl MeshBuilder {
         self
     }
 
-    /// Which TLS to speak, in place of what the `mesh` config entry says, which is then not looked
-    /// at. Default: as the entry says; 1.2 and 1.3, with every cipher suite there is, if there is no
+    /// Which TLS to speak, in place of what the `mesh` config entry says of it. Default: as the entry
+    /// says; 1.2 and 1.3, with every cipher suite there is, if there is no
     /// entry or the token may not read it.
     pub fn tls_parameters(mut self, parameters: TlsParameters) -> Self {
         self.tls_parameters = Some(parameters);
+        self
+    }
+
+    /// What is done to requests before rules are asked, in place of what the `mesh` config entry says
+    /// of it. Default: as the entry says; paths are normalised, and nothing else is done, if there is no
+    /// entry or the token may not read it.
+    pub fn request_normalization(mut self, rules: RequestNormalization) -> Self {
+        self.request_normalization = Some(rules);
         self
     }
 

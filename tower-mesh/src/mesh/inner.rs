@@ -6,8 +6,8 @@ use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use consul_api::Client as Consul;
 use consul_connect::{
-    ClusterPeers, Intentions, Refused, Registration, RegistrationConfig, ServiceName, TlsPolicy,
-    registration::Health,
+    ClusterPeers, Intentions, NormalizationPolicy, Refused, Registration, RegistrationConfig,
+    ServiceName, TlsPolicy, registration::Health,
 };
 use futures_core::Stream;
 use futures_util::{StreamExt as _, stream};
@@ -44,6 +44,7 @@ pub(super) struct Inner {
     pub(super) intentions: Option<Intentions>,
     pub(super) cluster_peers: ClusterPeers,
     pub(super) tls: TlsPolicy,
+    pub(super) normalization: NormalizationPolicy,
     pub(super) health: Health,
     pub(super) advertise: Option<Advertise>,
     pub(super) serving: Serving,
@@ -102,6 +103,7 @@ impl Inner {
                 self.cluster_peers.status(identity.trust_domain())
             },
             tls: self.tls.status(),
+            normalization: self.normalization.status(),
             registrations: self
                 .roster
                 .all()

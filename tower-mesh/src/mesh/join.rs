@@ -7,7 +7,8 @@ use std::{convert::Infallible, error::Error as StdError, sync::Arc, time::Durati
 use consul_api::{Client, Config};
 use consul_connect::{
     ClusterPeer, ClusterPeerFault, ClusterPeers, Connector, Identity, IdentityConfig,
-    IdentityFault, IdentitySource, Intentions, ServiceName, TlsPolicy,
+    IdentityFault, IdentitySource, Intentions, MeshEntry, NormalizationPolicy, ServiceName,
+    TlsPolicy,
     identity::source::{self, SelectConfig},
     registration::Health,
 };
@@ -74,11 +75,22 @@ pub(super) async fn join(builder: MeshBuilder) -> Result<Mesh, Error> {
     };
     let mut upstreams = ContextConfig::default();
     upstreams.node_grace = builder.node_grace.unwrap_or(upstreams.node_grace);
-    let tls = match &builder.tls_parameters {
-        Some(parameters) => TlsPolicy::fixed(&identity, parameters),
-        None => TlsPolicy::watch(&consul, &identity),
+    let given = (&builder.tls_parameters, builder.request_normalization);
+    let (tls, normalization) = match given {
+        (Some(tls), Some(rules)) => (
+            TlsPolicy::fixed(&identity, tls),
+            NormalizationPolicy::fixed(rules),
+        ),
+        (tls, rules) => {
+            let entry = MeshEntry::watch(&consul, &identity);
+            attempt.told(entry.ready()).await?;
+            (
+                tls.as_ref()
+                    .map_or_else(|| entry.tls(), |tls| TlsPolicy::fixed(&identity, tls)),
+                rules.map_or_else(|| entry.normalization(), NormalizationPolicy::fixed),
+            )
+        }
     };
-    attempt.told(tls.ready()).await?;
     let connector = Connector::new(identity).tls(tls.clone());
     let context = Context::consul(consul.clone(), connector, upstreams, sink.clone());
     #[cfg(feature = "dev")]
@@ -103,6 +115,7 @@ pub(super) async fn join(builder: MeshBuilder) -> Result<Mesh, Error> {
         intentions,
         cluster_peers,
         tls,
+        normalization,
         health: Health::new(builder.serving.initial.clone()),
         advertise,
         serving: builder.serving,

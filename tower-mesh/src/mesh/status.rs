@@ -1,7 +1,7 @@
 use std::fmt;
 
 use consul_connect::{
-    ClusterPeersStatus, IdentityStatus, ServiceName, TlsStatus,
+    ClusterPeersStatus, IdentityStatus, NormalizationStatus, ServiceName, TlsStatus,
     intention::IntentionsStatus,
     registration::{RegistrationState, RegistrationStatus},
 };
@@ -33,6 +33,8 @@ pub struct Status {
     pub cluster_peers: ClusterPeersStatus,
     /// The TLS its connections speak.
     pub tls: TlsStatus,
+    /// What is done to requests before rules are asked.
+    pub normalization: NormalizationStatus,
     /// Its servers in the catalog.
     pub registrations: Vec<RegistrationStatus>,
     /// The services it calls.
@@ -44,7 +46,7 @@ pub struct Status {
 
 impl Status {
     /// Whether callers can be served: a leaf that is valid, intentions that have come, a TLS that
-    /// can be spoken with callers, every server in the catalog, and not on its way out.
+    /// can be spoken with callers, requests that are not all refused, every server in the catalog, and not on its way out.
     #[must_use]
     pub fn is_ready(&self) -> bool {
         let received = |intentions: &IntentionsStatus| intentions.received && !intentions.stale;
@@ -61,6 +63,7 @@ impl Status {
             && self.identity.is_usable()
             && self.intentions.as_ref().is_none_or(received)
             && self.tls.incoming.refused.is_none()
+            && self.normalization.refused.is_none()
             && self.registrations.iter().all(present)
     }
 }
@@ -97,6 +100,7 @@ impl fmt::Display for Status {
             write!(f, "\ncluster peer: {peer}")?;
         }
         write!(f, "\ntls: {}", self.tls)?;
+        write!(f, "\nrequests: {}", self.normalization)?;
         for registration in &self.registrations {
             write!(f, "\nregistration: {registration}")?;
         }

@@ -1,11 +1,12 @@
 use std::{fmt, sync::Arc, time::Duration};
 
 use consul_connect::{
-    Alpn, ClusterPeers, Grace, Identity, Layer, Listener, ListenerBuilder, TlsPolicy,
+    Alpn, ClusterPeers, Grace, Identity, Layer, Listener, ListenerBuilder, NormalizationPolicy,
+    TlsPolicy,
 };
 use tokio::net::{TcpListener, ToSocketAddrs};
 
-use super::{Limits, Server};
+use super::{Limits, Server, admission::Admission};
 use crate::{
     Error, ErrorKind,
     authorize::Authorize,
@@ -19,7 +20,7 @@ const DEFAULT_ALPN: [&[u8]; 2] = [b"h2", b"http/1.1"];
 #[must_use]
 pub struct ServerBuilder {
     listener: ListenerBuilder,
-    authorize: Arc<dyn Authorize>,
+    admission: Admission,
     limits: Limits,
     inbound: Arc<Inbound>,
 }
@@ -32,7 +33,10 @@ impl ServerBuilder {
             .alpn(DEFAULT_ALPN);
         Self {
             listener,
-            authorize,
+            admission: Admission {
+                authorize,
+                ..Admission::default()
+            },
             limits: Limits::default(),
             inbound: Inbound::new(Sink::of(service)),
         }
@@ -74,6 +78,22 @@ impl ServerBuilder {
     /// Which TLS to speak. Default 1.2 and 1.3, with every cipher suite there is.
     pub fn tls(mut self, policy: TlsPolicy) -> Self {
         self.listener = self.listener.tls(policy);
+        self
+    }
+
+    /// What is done to requests before the policy is asked. Default: paths are normalised, and nothing else.
+    pub fn normalization(mut self, policy: NormalizationPolicy) -> Self {
+        self.admission.normalization = policy;
+        self
+    }
+
+    /// Tells callers why they are denied: in the body of the `403`, in the message of the gRPC status.
+    ///
+    /// # Security
+    ///
+    /// The reason names rules and services, and what a token should have said.
+    pub fn tell_denials(mut self) -> Self {
+        self.admission.tell_denials = true;
         self
     }
 
@@ -123,7 +143,7 @@ impl ServerBuilder {
         })?;
         Ok(Server::new(
             listener,
-            self.authorize,
+            self.admission,
             self.limits,
             self.inbound,
         ))

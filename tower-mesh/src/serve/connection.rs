@@ -280,7 +280,6 @@ where
 mod tests {
     use super::*;
     use crate::{
-        authorize::dangerously_allow_all,
         measure::{Inbound, Sink},
         serve::{
             callers::Callers,
@@ -295,8 +294,8 @@ mod tests {
             size_of::<O>()
         }
         let exchanges = Inbound::new(Sink::of("api")).caller(&web());
-        let allow = Arc::new(dangerously_allow_all());
-        let requests = Requests::new(hello(), allow, Callers::One(web(), exchanges));
+        let callers = Callers::One(web(), exchanges);
+        let requests = Requests::new(hello(), Arc::default(), callers);
         let control = Control::new(Box::pin(futures_util::stream::pending()));
         let size =
             size_of_output(|io: MeshStream| serve(io, None, requests, Arc::default(), control));

@@ -1,7 +1,8 @@
 //! One request, from its head off the wire to the application and back.
 //!
 //! The order is fixed, because each step relies on the one before: what a caller must not claim is
-//! removed, then the policy sees the head, then the application sees the head the policy saw.
+//! removed, the request gets its one spelling, then the policy sees the head, then the application
+//! sees the head the policy saw, without what the policy takes out of it.
 
 use std::{
     any::Any,
@@ -20,42 +21,31 @@ use pin_project_lite::pin_project;
 use tokio::time::{Instant, Sleep, sleep};
 use tower_service::Service;
 
-use super::callers::{Callers, Found, XFCC};
+use super::{
+    admission::{Admission, Admitted, Instead},
+    callers::{Callers, XFCC},
+};
 use crate::{
-    Peer,
-    authorize::{Authorize, Caller, Decision, Dialect, Reason, Refusal, ResponseBody},
+    authorize::{Dialect, Refusal, ResponseBody},
     error::BoxError,
     grpc,
     measure::Exchange,
 };
 
-const PANICKED: Reason = Reason::fixed("panic", "the policy panicked while it decided");
-
 /// The requests of one connection: hyper's side of the application.
 pub(crate) struct Requests<S> {
     app: S,
-    authorize: Arc<dyn Authorize>,
+    admission: Arc<Admission>,
     callers: Callers,
 }
 
 impl<S> Requests<S> {
-    pub(crate) fn new(app: S, authorize: Arc<dyn Authorize>, callers: Callers) -> Self {
+    pub(crate) fn new(app: S, admission: Arc<Admission>, callers: Callers) -> Self {
         Self {
             app,
-            authorize,
+            admission,
             callers,
         }
-    }
-}
-
-impl<S> Requests<S> {
-    /// Who cannot decide has not allowed. The other requests of the connection are not to blame.
-    fn decide(&self, peer: &Peer, head: &Parts) -> Decision {
-        let decide = || self.authorize.request(Caller::Peer(peer), head);
-        catch_unwind(AssertUnwindSafe(decide)).unwrap_or_else(|panic| {
-            tracing::error!(panic = words(&*panic), "the policy panicked");
-            Decision::Deny(PANICKED)
-        })
     }
 }
 
@@ -71,62 +61,32 @@ where
 
     fn call(&self, request: Request<Incoming>) -> Answer<S> {
         let (mut head, body) = request.into_parts();
-        let Found { caller, exchanges } = self.callers.of(&head.headers);
+        let found = self.callers.of(&head.headers);
         purify(&mut head);
         let dialect = Dialect::of(&head.headers);
-        let exchange = exchanges.begin(dialect.is_grpc(), Instant::now());
-        let decision = match &caller {
-            Ok(peer) => self.decide(peer, &head),
-            Err(nobody) => Decision::Deny(nobody.clone()),
-        };
-        exchanges.decided(&decision);
-        match decision {
-            Decision::Allow(permit) => {
+        let exchange = found.exchanges.begin(dialect.is_grpc(), Instant::now());
+        let (state, deadline) = match self.admission.admit(found, &mut head) {
+            Ok(Admitted { caller, permit }) => {
                 let deadline = match dialect {
                     Dialect::Grpc(_) => grpc::timeout(&head.headers).map(|d| Box::pin(sleep(d))),
                     Dialect::Http => None,
                 };
-                if let Ok(peer) = caller {
-                    head.extensions.insert(peer.into_owned());
-                }
+                head.extensions.insert(caller.into_owned());
                 head.extensions.insert(permit);
-                let request = Request::from_parts(head, body);
-                let state = State::Ready {
-                    app: self.app.clone(),
-                    request: Some(request),
-                };
-                Answer {
-                    state,
-                    dialect,
-                    deadline,
-                    exchange: Some(exchange),
-                }
+                let request = Some(Request::from_parts(head, body));
+                let app = self.app.clone();
+                (State::Ready { app, request }, deadline)
             }
-            Decision::Deny(reason) => {
-                tracing::debug!(peer = caller.ok().map(tracing::field::display), method = %head.method, %reason, "request refused");
-                Answer {
-                    state: State::Refused {
-                        reason: Some(reason),
-                    },
-                    dialect,
-                    deadline: None,
-                    exchange: Some(exchange),
-                }
+            Err(instead) => {
+                let instead = Some(instead);
+                (State::Refused { instead }, None)
             }
-            // A later kind of answer that this crate does not know is not a permission.
-            unknown => {
-                tracing::error!(
-                    peer = caller.ok().map(tracing::field::display),
-                    ?unknown,
-                    "request refused: unknown decision"
-                );
-                Answer {
-                    state: State::Refused { reason: None },
-                    dialect,
-                    deadline: None,
-                    exchange: Some(exchange),
-                }
-            }
+        };
+        Answer {
+            state,
+            dialect,
+            deadline,
+            exchange: Some(exchange),
         }
     }
 }
@@ -156,7 +116,7 @@ pin_project! {
     enum State<S, F> {
         Ready { app: S, request: Option<Request<Incoming>> },
         Running { #[pin] call: F },
-        Refused { reason: Option<Reason> },
+        Refused { instead: Option<Instead> },
     }
 }
 
@@ -170,11 +130,12 @@ where
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let mut this = self.project();
-        if let StateProj::Refused { reason } = this.state.as_mut().project() {
-            let mut response = Refusal::Denied.answer(this.dialect.clone());
-            if let Some(reason) = reason.take() {
-                response.extensions_mut().insert(reason);
-            }
+        if let StateProj::Refused { instead } = this.state.as_mut().project() {
+            let denied = Instead::Refusal(Refusal::Denied);
+            let response = instead
+                .take()
+                .unwrap_or(denied)
+                .response(this.dialect.clone());
             return Poll::Ready(Ok(measured(this.exchange, response)));
         }
 
@@ -210,7 +171,7 @@ where
             }
         };
         // Drops the call, so that an application out of time stops working for nobody.
-        this.state.set(State::Refused { reason: None });
+        this.state.set(State::Refused { instead: None });
         let response = refusal.answer(this.dialect.clone());
         Poll::Ready(Ok(measured(this.exchange, response)))
     }
@@ -251,7 +212,7 @@ where
 }
 
 /// What a panic said, as far as it used words.
-fn words(panic: &(dyn Any + Send)) -> &str {
+pub(super) fn words(panic: &(dyn Any + Send)) -> &str {
     panic
         .downcast_ref::<&str>()
         .copied()

@@ -14,6 +14,7 @@ use tower_service::Service;
 
 use super::{
     Limits, ServerBuilder, ServerHandle,
+    admission::Admission,
     callers::Callers,
     connection::{self, Control, Order},
     protocol::Protocol,
@@ -29,7 +30,7 @@ use crate::{
 /// An HTTP server for verified members of the mesh. See the [module](crate::serve).
 pub struct Server {
     listener: Listener,
-    authorize: Arc<dyn Authorize>,
+    admission: Arc<Admission>,
     limits: Arc<Limits>,
     handle: ServerHandle,
     inbound: Arc<Inbound>,
@@ -43,14 +44,14 @@ impl Server {
 
     pub(super) fn new(
         listener: Listener,
-        authorize: Arc<dyn Authorize>,
+        admission: Admission,
         limits: Limits,
         inbound: Arc<Inbound>,
     ) -> Self {
         Self {
             inbound,
             listener,
-            authorize,
+            admission: Arc::new(admission),
             limits: Arc::new(limits),
             handle: ServerHandle::new(),
         }
@@ -136,7 +137,7 @@ impl Server {
         let limits = Arc::clone(&self.limits);
         let open = Arc::new(self.inbound.accepted());
         let callers = Callers::new(accepted.remote, &self.inbound);
-        let requests = Requests::new(app, Arc::clone(&self.authorize), callers);
+        let requests = Requests::new(app, Arc::clone(&self.admission), callers);
         let orders = Orders {
             guard: accepted.guard,
             open: Arc::clone(&open),

@@ -1,5 +1,6 @@
 //! One connection over an in-memory stream, spoken to by hyper's clients.
 
+mod normalization;
 mod requests;
 mod stopping;
 mod upgrades;
@@ -20,6 +21,7 @@ use tokio::{io::DuplexStream, sync::mpsc, task::JoinHandle};
 use tower_service::Service;
 
 use super::{
+    admission::Admission,
     callers::Callers,
     connection::{self, Control, Order},
     limits::Limits,
@@ -93,13 +95,32 @@ where
     B: http_body::Body<Data = Bytes> + Send + 'static,
     B::Error: Into<BoxError>,
 {
+    let admission = Admission {
+        authorize: Arc::new(authorize),
+        ..Admission::default()
+    };
+    let requests = Requests::new(app, Arc::new(admission), Callers::One(web(), exchanges()));
+    serve_requests(limits, requests, negotiated)
+}
+
+fn serve_requests<S, B>(
+    limits: Limits,
+    requests: Requests<S>,
+    negotiated: Option<Protocol>,
+) -> (DuplexStream, Served)
+where
+    S: Service<Request<Incoming>, Response = Response<B>> + Clone + Send + 'static,
+    S::Future: Send + 'static,
+    S::Error: Into<BoxError>,
+    B: http_body::Body<Data = Bytes> + Send + 'static,
+    B::Error: Into<BoxError>,
+{
     let (near, far) = tokio::io::duplex(64 * 1024);
     let (orders, inbox) = mpsc::unbounded_channel();
     let inbox = stream::unfold(inbox, |mut inbox: mpsc::UnboundedReceiver<Order>| async {
         Some((inbox.recv().await?, inbox))
     });
     let task = tokio::spawn(async move {
-        let requests = Requests::new(app, Arc::new(authorize), Callers::One(web(), exchanges()));
         let control = Control::new(inbox.boxed());
         connection::serve(far, negotiated, requests, Arc::new(limits), control).await;
     });

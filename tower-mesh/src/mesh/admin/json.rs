@@ -1,8 +1,8 @@
 //! The status for programs. Names are those of the fields; times are seconds.
 
 use consul_connect::{
-    ClusterPeerStatus, IdentityStatus, TlsSideStatus, TlsStatus, intention::IntentionsStatus,
-    registration::RegistrationStatus,
+    ClusterPeerStatus, IdentityStatus, NormalizationStatus, TlsSideStatus, TlsStatus,
+    intention::IntentionsStatus, registration::RegistrationStatus,
 };
 use serde_json::{Value, json};
 
@@ -21,6 +21,7 @@ pub(super) fn of(status: &Status) -> String {
         "intentions": status.intentions.as_ref().map(intentions),
         "cluster_peers": status.cluster_peers.peers.iter().map(cluster_peer).collect::<Vec<_>>(),
         "tls": tls(&status.tls),
+        "normalization": normalization(&status.normalization),
         "registrations": status.registrations.iter().map(registration).collect::<Vec<_>>(),
         "upstreams": status.upstreams.iter().map(upstream).collect::<Vec<_>>(),
     });
@@ -89,6 +90,18 @@ fn tls(tls: &TlsStatus) -> Value {
         "age": tls.age.map(|age| age.as_secs_f64()),
         "failing_for": tls.failing_for.map(|time| time.as_secs_f64()),
         "last_error": tls.last_error.as_ref().map(|error| words(error)),
+    })
+}
+
+fn normalization(normalization: &NormalizationStatus) -> Value {
+    json!({
+        "origin": normalization.origin.to_string(),
+        "rules": normalization.rules.map(|rules| rules.to_string()),
+        "refused": normalization.refused,
+        "findings": normalization.findings,
+        "age": normalization.age.map(|age| age.as_secs_f64()),
+        "failing_for": normalization.failing_for.map(|time| time.as_secs_f64()),
+        "last_error": normalization.last_error.as_ref().map(|error| words(error)),
     })
 }
 
