@@ -67,6 +67,7 @@ mod cluster;
 mod endpoint;
 mod error;
 mod grpc;
+mod head;
 mod measure;
 mod mesh;
 #[cfg(feature = "metrics")]

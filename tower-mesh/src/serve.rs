@@ -25,7 +25,9 @@
 //! as [`RequestNormalization`](consul_connect::RequestNormalization) says, or refused with `400`; the policy is
 //! asked; the [`Peer`](crate::Peer) and the [`Permit`](crate::authorize::Permit) are put into its
 //! extensions; the application is polled ready and called; a `grpc-timeout` is kept. An application
-//! that returns an error or panics answers `500`, or `grpc-status: 13`; its connection goes on.
+//! that returns an error or panics answers `500`, or `grpc-status: 13`; its connection goes on. When
+//! a response body does, what the caller has of it is cut off: the h2 stream is reset, the HTTP/1.1
+//! connection closed.
 
 mod admission;
 mod builder;
@@ -33,8 +35,10 @@ mod callers;
 mod connection;
 mod dormant;
 mod flood;
+mod guarded;
 mod limits;
 pub(crate) mod normalize;
+mod open;
 mod protocol;
 mod request;
 mod server;

@@ -68,6 +68,17 @@ impl<B> ResponseBody<B> {
     }
 }
 
+impl<B> ResponseBody<B> {
+    /// The application broke off in the middle of it: there is no more of it.
+    pub(crate) fn broken(self: Pin<&mut Self>) {
+        let mut this = self.project();
+        if let Some(mut exchange) = this.exchange.take() {
+            exchange.failed(ErrorKind::Body);
+        }
+        this.state.set(State::Text { text: None });
+    }
+}
+
 impl<B: Default> Default for ResponseBody<B> {
     fn default() -> Self {
         Self::app(B::default())

@@ -31,7 +31,7 @@ async fn ask(layer: &AuthorizeLayer, request: Request<()>) -> (StatusCode, http:
         .expect("infallible");
     assert_eq!(
         response.status() == StatusCode::OK && !response.headers().contains_key("grpc-status"),
-        response.extensions().get::<Reason>().is_none(),
+        response.extensions().get::<Denied>().is_none(),
         "the reason goes with the refusal"
     );
     let (head, body) = response.into_parts();
@@ -73,6 +73,30 @@ async fn a_grpc_caller_is_refused_in_its_own_protocol() {
     assert_eq!(headers["grpc-status"], "7");
     assert_eq!(headers["content-type"], "application/grpc+proto");
     assert!(body.is_empty());
+}
+
+#[tokio::test]
+async fn a_caller_is_told_why_where_the_program_wants_it() {
+    let why = || from_fn(|_, _| Decision::Deny(Reason::fixed("test", "100% closed")));
+    let layer = AuthorizeLayer::new(why()).tell_denials();
+    let (status, _, body) = ask(&layer, Request::new(())).await;
+    assert_eq!(
+        (status, &*body),
+        (
+            StatusCode::FORBIDDEN,
+            b"RBAC: access denied: 100% closed".as_slice()
+        )
+    );
+    let request = Request::builder().header("content-type", "application/grpc");
+    let (_, headers, _) = ask(&layer, request.body(()).expect("a request")).await;
+    assert_eq!(headers["grpc-status"], "7");
+    assert_eq!(
+        headers["grpc-message"],
+        "RBAC: access denied: 100%25 closed"
+    );
+    // And not where it does not.
+    let (_, _, body) = ask(&AuthorizeLayer::new(why()), Request::new(())).await;
+    assert_eq!(&*body, b"RBAC: access denied");
 }
 
 #[tokio::test]

@@ -1,10 +1,11 @@
 //! What would happen to a request, by the same steps as in a server.
 
 use consul_connect::{Intentions, NormalizationPolicy, ServiceId, intention::Explanation};
-use http::{Request, request::Parts};
+use http::Request;
 
 use crate::{
     authorize::{Reason, Verdict},
+    head,
     serve::normalize::{Unfit, normalize},
 };
 
@@ -14,7 +15,8 @@ pub(super) fn request<B>(
     caller: &ServiceId,
     request: &Request<B>,
 ) -> Explanation {
-    let mut head = copy(request);
+    let (uri, version) = (request.uri(), request.version());
+    let mut head = head::bare(request.method(), uri, version, request.headers());
     let normalized = match normalization.current() {
         Ok(rules) => normalize(rules, &mut head).map_err(|unfit| match unfit {
             Unfit::Malformed(reason) => reason,
@@ -38,12 +40,3 @@ const ELSEWHERE: Reason = Reason::fixed(
     "redirect",
     "the caller is redirected to the path without escaped slashes",
 );
-
-fn copy<B>(request: &Request<B>) -> Parts {
-    let (mut head, ()) = Request::new(()).into_parts();
-    head.method = request.method().clone();
-    head.uri = request.uri().clone();
-    head.version = request.version();
-    head.headers.clone_from(request.headers());
-    head
-}

@@ -12,6 +12,7 @@ use http::{HeaderValue, Response, request::Parts};
 use super::{
     callers::Found,
     normalize::{Unfit, normalize},
+    open::{OpenRequest, Requests},
     request::words,
 };
 use crate::{
@@ -38,6 +39,8 @@ pub(crate) struct Admission {
 pub(super) struct Admitted<'a> {
     pub(super) caller: Cow<'a, Peer>,
     pub(super) permit: Permit,
+    /// It is asked about again when the rules change.
+    pub(super) open: Option<OpenRequest>,
 }
 
 /// What a caller gets in place of the application's answer.
@@ -56,6 +59,7 @@ impl Admission {
     pub(super) fn admit<'a>(
         &self,
         found: Found<'a>,
+        open: &Arc<Requests>,
         head: &mut Parts,
     ) -> Result<Admitted<'a>, Instead> {
         let Found { caller, exchanges } = found;
@@ -73,6 +77,8 @@ impl Admission {
                 Instead::Refusal(Refusal::Malformed)
             }
         })?;
+        // Before it is decided: a change of the rules that comes next is not missed.
+        let open = open.enter(&caller, head);
         match self.decide(&caller, head) {
             Decision::Allow(permit) => {
                 exchanges.permitted(&permit);
@@ -81,7 +87,11 @@ impl Admission {
                     tracing::info!(%caller, method = %head.method, path = head.uri.path(), rule, reason = denial.code(), "would be denied: {denial}");
                 }
                 permit.edits().apply(head);
-                Ok(Admitted { caller, permit })
+                Ok(Admitted {
+                    caller,
+                    permit,
+                    open,
+                })
             }
             Decision::Deny(reason) => Err(self.denied(reason, Some(&caller), &exchanges, head)),
             // A later kind of answer that this crate does not know is not a permission.

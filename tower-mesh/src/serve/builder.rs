@@ -21,6 +21,7 @@ const DEFAULT_ALPN: [&[u8]; 2] = [b"h2", b"http/1.1"];
 pub struct ServerBuilder {
     listener: ListenerBuilder,
     admission: Admission,
+    grace: Grace,
     limits: Limits,
     inbound: Arc<Inbound>,
 }
@@ -37,6 +38,7 @@ impl ServerBuilder {
                 authorize,
                 ..Admission::default()
             },
+            grace: Grace::default(),
             limits: Limits::default(),
             inbound: Inbound::new(Sink::of(service)),
         }
@@ -110,7 +112,10 @@ impl ServerBuilder {
     }
 
     /// How long connections may take that must end because rules, roots or leafs changed.
+    ///
+    /// [`Grace::denied`] is also how long a request may go on that is open when a rule comes to deny it.
     pub fn grace(mut self, grace: Grace) -> Self {
+        self.grace = grace;
         self.listener = self.listener.grace(grace);
         self
     }
@@ -144,6 +149,7 @@ impl ServerBuilder {
         Ok(Server::new(
             listener,
             self.admission,
+            self.grace,
             self.limits,
             self.inbound,
         ))

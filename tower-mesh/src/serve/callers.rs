@@ -59,6 +59,14 @@ impl Callers {
         }
     }
 
+    /// The caller of every request, if there is one.
+    pub(super) fn one(&self) -> Option<&Peer> {
+        match self {
+            Self::One(peer, _) => Some(peer),
+            Self::Behind(_) | Self::Nobody(_) => None,
+        }
+    }
+
     /// Who makes the request with these headers.
     pub(super) fn of(&self, headers: &HeaderMap) -> Found<'_> {
         match self {

@@ -27,6 +27,7 @@ use super::{
     dormant::Dormant,
     flood::Metered,
     limits::Limits,
+    open,
     protocol::{Prefixed, Protocol},
     request::Requests,
     tether::{Tether, tether},
@@ -46,14 +47,16 @@ pub(crate) enum Order {
 pub(crate) struct Control {
     // A connection is polled for every frame and must not queue at a shared lock each time.
     orders: Dormant<Order>,
+    open: Arc<open::Requests>,
     draining: bool,
     deadline: Option<Pin<Box<Sleep>>>,
 }
 
 impl Control {
-    pub(crate) fn new(orders: BoxStream<'static, Order>) -> Self {
+    pub(crate) fn new(orders: BoxStream<'static, Order>, open: Arc<open::Requests>) -> Self {
         Self {
             orders: Dormant::new(orders),
+            open,
             draining: false,
             deadline: None,
         }
@@ -71,6 +74,9 @@ impl Control {
                     }
                 }
             }
+        }
+        if self.open.poll_cut(cx).is_ready() {
+            return Poll::Ready(());
         }
         match &mut self.deadline {
             Some(deadline) => deadline.as_mut().poll(cx),
@@ -295,8 +301,9 @@ mod tests {
         }
         let exchanges = Inbound::new(Sink::of("api")).caller(&web());
         let callers = Callers::One(web(), exchanges);
-        let requests = Requests::new(hello(), Arc::default(), callers);
-        let control = Control::new(Box::pin(futures_util::stream::pending()));
+        let open = Arc::new(open::Requests::new(None));
+        let control = Control::new(Box::pin(futures_util::stream::pending()), Arc::clone(&open));
+        let requests = Requests::new(hello(), Arc::default(), callers, open);
         let size =
             size_of_output(|io: MeshStream| serve(io, None, requests, Arc::default(), control));
         assert!(size <= 512, "{size} bytes");

@@ -14,7 +14,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use http::{Request, Response, request::Parts};
+use http::{Method, Request, Response, StatusCode, request::Parts};
 use http_body::Body;
 use hyper::body::Incoming;
 use pin_project_lite::pin_project;
@@ -24,6 +24,8 @@ use tower_service::Service;
 use super::{
     admission::{Admission, Admitted, Instead},
     callers::{Callers, XFCC},
+    guarded::Guarded,
+    open::{self, OpenRequest},
 };
 use crate::{
     authorize::{Dialect, Refusal, ResponseBody},
@@ -37,15 +39,28 @@ pub(crate) struct Requests<S> {
     app: S,
     admission: Arc<Admission>,
     callers: Callers,
+    open: Arc<open::Requests>,
 }
 
 impl<S> Requests<S> {
-    pub(crate) fn new(app: S, admission: Arc<Admission>, callers: Callers) -> Self {
+    pub(crate) fn new(
+        app: S,
+        admission: Arc<Admission>,
+        callers: Callers,
+        open: Arc<open::Requests>,
+    ) -> Self {
         Self {
             app,
             admission,
             callers,
+            open,
         }
+    }
+
+    /// Those that are open.
+    #[cfg(test)]
+    pub(crate) fn open(&self) -> &Arc<open::Requests> {
+        &self.open
     }
 }
 
@@ -55,7 +70,7 @@ where
     S::Error: Into<BoxError>,
     B: Body<Data = Bytes>,
 {
-    type Response = Response<ResponseBody<B>>;
+    type Response = Response<Guarded<B>>;
     type Error = Infallible;
     type Future = Answer<S>;
 
@@ -64,9 +79,14 @@ where
         let found = self.callers.of(&head.headers);
         purify(&mut head);
         let dialect = Dialect::of(&head.headers);
+        let is_connect = head.method == Method::CONNECT;
         let exchange = found.exchanges.begin(dialect.is_grpc(), Instant::now());
-        let (state, deadline) = match self.admission.admit(found, &mut head) {
-            Ok(Admitted { caller, permit }) => {
+        let (state, deadline, open) = match self.admission.admit(found, &self.open, &mut head) {
+            Ok(Admitted {
+                caller,
+                permit,
+                open,
+            }) => {
                 let deadline = match dialect {
                     Dialect::Grpc(_) => grpc::timeout(&head.headers).map(|d| Box::pin(sleep(d))),
                     Dialect::Http => None,
@@ -75,18 +95,21 @@ where
                 head.extensions.insert(permit);
                 let request = Some(Request::from_parts(head, body));
                 let app = self.app.clone();
-                (State::Ready { app, request }, deadline)
+                (State::Ready { app, request }, deadline, open)
             }
             Err(instead) => {
                 let instead = Some(instead);
-                (State::Refused { instead }, None)
+                (State::Refused { instead }, None, None)
             }
         };
         Answer {
             state,
             dialect,
             deadline,
+            open,
             exchange: Some(exchange),
+            told: self.admission.tell_denials,
+            is_connect,
         }
     }
 }
@@ -107,7 +130,10 @@ pin_project! {
         state: State<S, S::Future>,
         dialect: Dialect,
         deadline: Option<Pin<Box<Sleep>>>,
+        open: Option<OpenRequest>,
         exchange: Option<Exchange>,
+        told: bool,
+        is_connect: bool,
     }
 }
 
@@ -126,7 +152,7 @@ where
     S::Error: Into<BoxError>,
     B: Body<Data = Bytes>,
 {
-    type Output = Result<Response<ResponseBody<B>>, Infallible>;
+    type Output = Result<Response<Guarded<B>>, Infallible>;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let mut this = self.project();
@@ -136,7 +162,15 @@ where
                 .take()
                 .unwrap_or(denied)
                 .response(this.dialect.clone());
-            return Poll::Ready(Ok(measured(this.exchange, response)));
+            return Poll::Ready(Ok(measured(this.exchange, response, None)));
+        }
+        if let Some(open) = this.open
+            && let Poll::Ready(denied) = open.poll_denied(cx)
+        {
+            // Drops the call.
+            this.state.set(State::Refused { instead: None });
+            let response = denied.answer(this.dialect.clone(), *this.told);
+            return Poll::Ready(Ok(measured(this.exchange, response, None)));
         }
 
         // A panic is the handler's fault, not its neighbours': the connection goes on.
@@ -148,7 +182,16 @@ where
                     Some(deadline) => ResponseBody::timed(body, deadline),
                     None => ResponseBody::app(body),
                 });
-                return Poll::Ready(Ok(measured(this.exchange, response)));
+                let open = this.open.take().and_then(|open| {
+                    match takes_over(*this.is_connect, &response) {
+                        true => {
+                            open.upgraded();
+                            None
+                        }
+                        false => Some((open, this.dialect.is_grpc())),
+                    }
+                });
+                return Poll::Ready(Ok(measured(this.exchange, response, open)));
             }
             Ok(Poll::Ready(Err(error))) => {
                 let error = error.into();
@@ -173,20 +216,27 @@ where
         // Drops the call, so that an application out of time stops working for nobody.
         this.state.set(State::Refused { instead: None });
         let response = refusal.answer(this.dialect.clone());
-        Poll::Ready(Ok(measured(this.exchange, response)))
+        Poll::Ready(Ok(measured(this.exchange, response, None)))
     }
+}
+
+/// Whether the application has what is left of the stream after this response (RFC 9110, 7.8 and 9.3.6).
+fn takes_over<B>(is_connect: bool, response: &Response<B>) -> bool {
+    let status = response.status();
+    status == StatusCode::SWITCHING_PROTOCOLS || is_connect && status.is_success()
 }
 
 /// Hands the exchange on to the body, with whose end it ends.
 fn measured<B>(
     exchange: &mut Option<Exchange>,
     response: Response<ResponseBody<B>>,
-) -> Response<ResponseBody<B>> {
+    open: Option<(OpenRequest, bool)>,
+) -> Response<Guarded<B>> {
     let Some(mut exchange) = exchange.take() else {
-        return response;
+        return response.map(|body| Guarded::new(body, open));
     };
     exchange.answered(response.status(), response.headers());
-    response.map(|body| body.measured(exchange))
+    response.map(|body| Guarded::new(body.measured(exchange), open))
 }
 
 /// Waits until the application is ready, hands it the request, and drives its answer.

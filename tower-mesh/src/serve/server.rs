@@ -1,7 +1,7 @@
 use std::{fmt, net::SocketAddr, sync::Arc};
 
 use bytes::Bytes;
-use consul_connect::{Accepted, Alpn, Closing, ConnectionGuard, Identity, Listener};
+use consul_connect::{Accepted, Alpn, Closing, ConnectionGuard, Grace, Identity, Listener};
 use futures_util::{
     StreamExt as _,
     stream::{self, BoxStream},
@@ -10,6 +10,7 @@ use http::{Request, Response};
 use http_body::Body;
 use hyper::body::Incoming;
 use tokio::{sync::watch, task::JoinSet};
+use tokio_util::task::AbortOnDropHandle;
 use tower_service::Service;
 
 use super::{
@@ -17,6 +18,7 @@ use super::{
     admission::Admission,
     callers::Callers,
     connection::{self, Control, Order},
+    open::OpenRequests,
     protocol::Protocol,
     request::Requests,
     stage::{self, Stage},
@@ -31,6 +33,7 @@ use crate::{
 pub struct Server {
     listener: Listener,
     admission: Arc<Admission>,
+    open: Arc<OpenRequests>,
     limits: Arc<Limits>,
     handle: ServerHandle,
     inbound: Arc<Inbound>,
@@ -45,10 +48,12 @@ impl Server {
     pub(super) fn new(
         listener: Listener,
         admission: Admission,
+        grace: Grace,
         limits: Limits,
         inbound: Arc<Inbound>,
     ) -> Self {
         Self {
+            open: OpenRequests::new(Arc::clone(&admission.authorize), grace.denied),
             inbound,
             listener,
             admission: Arc::new(admission),
@@ -86,6 +91,8 @@ impl Server {
         B: Body<Data = Bytes> + Send + 'static,
         B::Error: Into<BoxError>,
     {
+        let following = tokio::spawn(Arc::clone(&self.open).follow());
+        let _following = AbortOnDropHandle::new(following);
         let mut stages = self.handle.subscribe();
         let mut cut = self.handle.subscribe();
         let mut connections = JoinSet::new();
@@ -137,14 +144,16 @@ impl Server {
         let limits = Arc::clone(&self.limits);
         let open = Arc::new(self.inbound.accepted());
         let callers = Callers::new(accepted.remote, &self.inbound);
-        let requests = Requests::new(app, Arc::clone(&self.admission), callers);
+        let kept = self.open.connection(&callers);
+        let admission = Arc::clone(&self.admission);
+        let requests = Requests::new(app, admission, callers, Arc::clone(&kept));
         let orders = Orders {
             guard: accepted.guard,
             open: Arc::clone(&open),
             stages,
             seen: Stage::Serving,
         };
-        let control = Control::new(orders.stream());
+        let control = Control::new(orders.stream(), kept);
         let negotiated = match accepted.alpn {
             Some(Alpn::H2) => Some(Protocol::H2),
             Some(Alpn::Http11) => Some(Protocol::Http1),

@@ -1,6 +1,7 @@
 //! One connection over an in-memory stream, spoken to by hyper's clients.
 
 mod normalization;
+mod panics;
 mod requests;
 mod stopping;
 mod upgrades;
@@ -25,6 +26,7 @@ use super::{
     callers::Callers,
     connection::{self, Control, Order},
     limits::Limits,
+    open,
     protocol::Protocol,
     request::Requests,
 };
@@ -99,7 +101,9 @@ where
         authorize: Arc::new(authorize),
         ..Admission::default()
     };
-    let requests = Requests::new(app, Arc::new(admission), Callers::One(web(), exchanges()));
+    let callers = Callers::One(web(), exchanges());
+    let open = Arc::new(open::Requests::new(None));
+    let requests = Requests::new(app, Arc::new(admission), callers, open);
     serve_requests(limits, requests, negotiated)
 }
 
@@ -121,7 +125,7 @@ where
         Some((inbox.recv().await?, inbox))
     });
     let task = tokio::spawn(async move {
-        let control = Control::new(inbox.boxed());
+        let control = Control::new(inbox.boxed(), Arc::clone(requests.open()));
         connection::serve(far, negotiated, requests, Arc::new(limits), control).await;
     });
     (near, Served { orders, task })

@@ -31,7 +31,9 @@ fn serve_normalizing(change: impl FnOnce(&mut RequestNormalization)) -> (DuplexS
         normalization: NormalizationPolicy::fixed(rules),
         ..Admission::default()
     };
-    let requests = Requests::new(app, Arc::new(admission), Callers::One(web(), exchanges()));
+    let callers = Callers::One(web(), exchanges());
+    let open = Arc::new(open::Requests::new(None));
+    let requests = Requests::new(app, Arc::new(admission), callers, open);
     serve_requests(Limits::default(), requests, None)
 }
 
