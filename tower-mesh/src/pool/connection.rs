@@ -26,6 +26,8 @@ pub(super) struct Conn {
     uses: AtomicU64,
     /// It must not be lent again.
     retired: AtomicBool,
+    /// It is not HTTP any more, and belongs to whoever asked for that.
+    upgraded: AtomicBool,
     /// How the peer refused us, if it did so before it sent a byte.
     refused: OnceLock<RefusedByPeer>,
 }
@@ -38,6 +40,7 @@ impl Conn {
             busy: AtomicUsize::new(0),
             uses: AtomicU64::new(0),
             retired: AtomicBool::new(false),
+            upgraded: AtomicBool::new(false),
             refused: OnceLock::new(),
         }
     }
@@ -54,6 +57,10 @@ impl Conn {
 
     pub(super) fn retire(&self) {
         self.retired.store(true, Ordering::Release);
+    }
+
+    pub(super) fn is_upgraded(&self) -> bool {
+        self.upgraded.load(Ordering::Acquire)
     }
 
     pub(super) fn busy(&self) -> usize {
@@ -133,6 +140,7 @@ impl Lease {
 
     /// After an upgrade the connection is not HTTP any more.
     pub(crate) fn upgraded(&self) {
+        self.conn.upgraded.store(true, Ordering::Release);
         self.conn.retire();
     }
 

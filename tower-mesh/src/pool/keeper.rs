@@ -61,6 +61,7 @@ impl Keeper {
         let mut look = Instant::now() + self.idle / 4;
         let mut seen = self.conn.uses();
         let mut quiet = Instant::now();
+        let mut going = false;
         self.count(|open| open.fetch_add(1, Ordering::Relaxed));
         loop {
             tokio::select! {
@@ -72,16 +73,24 @@ impl Keeper {
                         aborts.iter().flatten().for_each(AbortHandle::abort);
                         break;
                     }
+                    look = Instant::now();
                 }
-                () = sleep_until(look), if !self.conn.is_retired() => {
+                () = sleep_until(look), if !self.conn.is_upgraded() => {
                     let now = Instant::now();
                     let uses = self.conn.uses();
-                    if uses != seen || self.conn.busy() > 0 {
-                        (seen, quiet) = (uses, now);
-                    } else if now.duration_since(quiet) >= self.idle {
+                    let retired = self.conn.is_retired();
+                    if uses != seen || self.conn.busy() > 0 || retired != going {
+                        (seen, quiet, going) = (uses, now, retired);
+                    }
+                    let patience = if going { CLOSING } else { self.idle };
+                    if now.duration_since(quiet) >= patience {
+                        if going {
+                            aborts.iter().flatten().for_each(AbortHandle::abort);
+                            break;
+                        }
                         self.retire();
                     }
-                    look = now + self.idle / 4;
+                    look = now + patience / 4;
                 }
             }
         }
@@ -108,3 +117,7 @@ impl Keeper {
         }
     }
 }
+
+/// How long a connection that nothing uses and nobody will be lent may take to close. What keeps one open is a peer that
+/// answered before it had the whole request, and takes no more of it: hyper would wait for it for ever.
+const CLOSING: Duration = Duration::from_secs(5);

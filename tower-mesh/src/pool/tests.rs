@@ -1,5 +1,6 @@
 //! The pool over in-memory pipes: no network, no TLS, paused time.
 
+mod early;
 mod lifecycle;
 mod peer;
 mod sending;
