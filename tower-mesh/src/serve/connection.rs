@@ -75,8 +75,11 @@ impl Control {
                 }
             }
         }
-        if self.open.poll_cut(cx).is_ready() {
-            return Poll::Ready(());
+        if !self.draining
+            && let Poll::Ready(drain) = self.open.poll_cut(cx)
+        {
+            self.draining = true;
+            self.tighten(later(Instant::now(), drain));
         }
         match &mut self.deadline {
             Some(deadline) => deadline.as_mut().poll(cx),
@@ -207,8 +210,12 @@ async fn settled(control: &mut Control, mut settling: Settling) -> Option<io::Re
 /// Waits for the end of a stream that left hyper's hands. Nobody can ask it to finish, so an order
 /// to drain only starts its clock.
 async fn upgraded(tether: &Tether, control: &mut Control) {
-    let gone = std::future::poll_fn(|cx| tether.poll_gone(cx));
-    // In either case the tether is dropped next, which cuts what is not gone.
+    let open = Arc::clone(&control.open);
+    let gone = std::future::poll_fn(|cx| match open.poll_cut(cx) {
+        Poll::Ready(_) => Poll::Ready(()),
+        Poll::Pending => tether.poll_gone(cx),
+    });
+    // In each case the tether is dropped next, which cuts what is not gone.
     let _gone_or_cut = until_cut(control, gone).await;
 }
 
@@ -301,7 +308,7 @@ mod tests {
         }
         let exchanges = Inbound::new(Sink::of("api")).caller(&web());
         let callers = Callers::One(web(), exchanges);
-        let open = Arc::new(open::Requests::new(None));
+        let open = Arc::new(open::Requests::new(None, Duration::ZERO));
         let control = Control::new(Box::pin(futures_util::stream::pending()), Arc::clone(&open));
         let requests = Requests::new(hello(), Arc::default(), callers, open);
         let size =

@@ -19,7 +19,7 @@ use std::{
     time::Duration,
 };
 
-use consul_connect::Peer;
+use consul_connect::{Grace, Peer};
 use futures_util::task::AtomicWaker;
 use http::request::Parts;
 use tokio::time::{Instant, sleep_until};
@@ -34,8 +34,7 @@ use crate::{
 /// The open requests of one server.
 pub(crate) struct OpenRequests {
     authorize: Arc<dyn Authorize>,
-    /// From the rule that denies a request until it is ended.
-    grace: Duration,
+    grace: Grace,
     connections: Mutex<Vec<Weak<Requests>>>,
 }
 
@@ -46,6 +45,8 @@ pub(crate) struct Requests {
     /// Whether requests decide about the caller.
     per_request: AtomicBool,
     open: Mutex<Open>,
+    /// How long a connection may still take for a stream in it that must end.
+    drain: Duration,
     /// The application has taken over a stream of it.
     upgraded: AtomicBool,
     /// And that is denied.
@@ -68,7 +69,7 @@ pub(crate) struct OpenRequest {
 }
 
 impl OpenRequests {
-    pub(crate) fn new(authorize: Arc<dyn Authorize>, grace: Duration) -> Arc<Self> {
+    pub(crate) fn new(authorize: Arc<dyn Authorize>, grace: Grace) -> Arc<Self> {
         Arc::new(Self {
             authorize,
             grace,
@@ -78,7 +79,7 @@ impl OpenRequests {
 
     /// Begins to keep the requests of a connection, until it drops them.
     pub(crate) fn connection(&self, callers: &Callers) -> Arc<Requests> {
-        let requests = Arc::new(Requests::new(callers.one().cloned()));
+        let requests = Arc::new(Requests::new(callers.one().cloned(), self.grace.drain));
         // Entered first and asked second: a change in between is not missed.
         let mut connections = lock(&self.connections);
         if connections.len() == connections.capacity() {
@@ -105,7 +106,7 @@ impl OpenRequests {
 
     /// Asks about everything that is open.
     fn ask_again(&self) {
-        let end = later(Instant::now(), self.grace);
+        let end = later(Instant::now(), self.grace.denied);
         for requests in self.all() {
             self.ask_about_caller(&requests);
             for entry in requests.entries() {
@@ -159,11 +160,12 @@ impl OpenRequests {
 const UNDECIDED: Reason = Reason::fixed("panic", "the policy panicked while it decided");
 
 impl Requests {
-    pub(super) fn new(caller: Option<Peer>) -> Self {
+    pub(super) fn new(caller: Option<Peer>, drain: Duration) -> Self {
         Self {
             per_request: AtomicBool::new(caller.is_none()),
             caller,
             open: Mutex::default(),
+            drain,
             upgraded: AtomicBool::new(false),
             cut: AtomicBool::new(false),
             connection: AtomicWaker::new(),
@@ -188,14 +190,15 @@ impl Requests {
         })
     }
 
-    /// Ready when a stream that the application took over is to be cut, and the connection with it.
-    pub(crate) fn poll_cut(&self, cx: &Context<'_>) -> Poll<()> {
+    /// Ready when a stream that the application took over is to end, with how long its connection may take for that: there is no
+    /// way to end such a stream alone.
+    pub(crate) fn poll_cut(&self, cx: &Context<'_>) -> Poll<Duration> {
         if !self.upgraded.load(Ordering::Acquire) {
             return Poll::Pending;
         }
         self.connection.register(cx.waker());
         match self.cut.load(Ordering::Acquire) {
-            true => Poll::Ready(()),
+            true => Poll::Ready(self.drain),
             false => Poll::Pending,
         }
     }

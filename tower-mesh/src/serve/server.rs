@@ -53,7 +53,7 @@ impl Server {
         inbound: Arc<Inbound>,
     ) -> Self {
         Self {
-            open: OpenRequests::new(Arc::clone(&admission.authorize), grace.denied),
+            open: OpenRequests::new(Arc::clone(&admission.authorize), grace),
             inbound,
             listener,
             admission: Arc::new(admission),

@@ -1,12 +1,13 @@
 //! One connection over an in-memory stream, spoken to by hyper's clients.
 
 mod normalization;
+mod open_requests;
 mod panics;
 mod requests;
 mod stopping;
 mod upgrades;
 
-use std::{convert::Infallible, sync::Arc};
+use std::{convert::Infallible, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use consul_connect::{Peer, ServiceId};
@@ -102,7 +103,7 @@ where
         ..Admission::default()
     };
     let callers = Callers::One(web(), exchanges());
-    let open = Arc::new(open::Requests::new(None));
+    let open = Arc::new(open::Requests::new(None, Duration::ZERO));
     let requests = Requests::new(app, Arc::new(admission), callers, open);
     serve_requests(limits, requests, negotiated)
 }

@@ -32,7 +32,7 @@ fn serve_normalizing(change: impl FnOnce(&mut RequestNormalization)) -> (DuplexS
         ..Admission::default()
     };
     let callers = Callers::One(web(), exchanges());
-    let open = Arc::new(open::Requests::new(None));
+    let open = Arc::new(open::Requests::new(None, Duration::ZERO));
     let requests = Requests::new(app, Arc::new(admission), callers, open);
     serve_requests(Limits::default(), requests, None)
 }

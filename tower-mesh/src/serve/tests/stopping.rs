@@ -1,5 +1,3 @@
-use std::time::Duration;
-
 use http_body_util::StreamBody;
 use tokio::{io::AsyncWriteExt as _, sync::Notify, time::Instant};
 

@@ -1,5 +1,3 @@
-use std::time::Duration;
-
 use http::StatusCode;
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _, copy, split},

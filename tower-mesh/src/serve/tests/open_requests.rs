@@ -1,0 +1,222 @@
+//! Requests that are open when a rule comes to deny them.
+
+use std::sync::Mutex;
+
+use consul_connect::{Changes, Grace};
+use http::{StatusCode, request::Parts};
+use http_body::Frame;
+use http_body_util::StreamBody;
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    sync::{broadcast, watch},
+    time::Instant,
+};
+use tokio_util::task::AbortOnDropHandle;
+
+use super::*;
+use crate::authorize::{Caller, Decision, Denied, Permit, Reason, Verdict};
+
+/// Lets requests of `web` in by their path.
+struct Rules {
+    denied: Mutex<Vec<&'static str>>,
+    generation: watch::Sender<u64>,
+}
+
+impl Rules {
+    fn new() -> Arc<Self> {
+        Arc::new(Self {
+            denied: Mutex::default(),
+            generation: watch::Sender::new(0),
+        })
+    }
+
+    fn deny(&self, paths: impl IntoIterator<Item = &'static str>) {
+        *self.denied.lock().expect("no panic") = paths.into_iter().collect();
+        self.generation.send_modify(|generation| *generation += 1);
+    }
+}
+
+impl Authorize for Rules {
+    fn connection(&self, _caller: Caller<'_>) -> Verdict {
+        Verdict::PerRequest
+    }
+
+    fn request(&self, _caller: Caller<'_>, head: &Parts) -> Decision {
+        match self
+            .denied
+            .lock()
+            .expect("no panic")
+            .contains(&head.uri.path())
+        {
+            true => Decision::Deny(Reason::fixed("test", "not any more")),
+            false => Decision::Allow(Permit::by_default()),
+        }
+    }
+
+    fn changes(&self) -> Changes {
+        self.generation.subscribe().into()
+    }
+}
+
+/// A connection under rules, and what keeps them followed.
+struct World {
+    rules: Arc<Rules>,
+    /// Each word is one more frame of every body.
+    words: broadcast::Sender<&'static str>,
+    io: Option<DuplexStream>,
+    _served: Served,
+    _following: AbortOnDropHandle<()>,
+}
+
+type Streamed = StreamBody<stream::BoxStream<'static, Result<Frame<Bytes>, Infallible>>>;
+
+/// Answers at once and goes on with its body for as long as words come; `/silent` never answers.
+fn serve_ruled() -> World {
+    let words = broadcast::Sender::new(16);
+    let said = words.clone();
+    let app = tower::service_fn(move |mut request: Request<Incoming>| {
+        let words = said.subscribe();
+        async move {
+            if request.uri().path() == "/silent" {
+                std::future::pending::<()>().await;
+            }
+            let frames = stream::unfold(words, |mut words| async {
+                let word: &str = words.recv().await.ok()?;
+                Some((Ok(Frame::data(Bytes::from_static(word.as_bytes()))), words))
+            });
+            let mut response = Response::new(Streamed::new(frames.boxed()));
+            if request.headers().contains_key("upgrade") {
+                *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
+                let upgrade = hyper::upgrade::on(&mut request);
+                tokio::spawn(async move {
+                    let mut taken = TokioIo::new(upgrade.await.expect("an upgrade"));
+                    let _ = tokio::io::copy(&mut taken, &mut tokio::io::sink()).await;
+                });
+            }
+            Ok::<_, Infallible>(response)
+        }
+    });
+    let rules = Rules::new();
+    let all = open::OpenRequests::new(Arc::clone(&rules) as Arc<dyn Authorize>, Grace::default());
+    let admission = Admission {
+        authorize: Arc::clone(&rules) as Arc<dyn Authorize>,
+        ..Admission::default()
+    };
+    let callers = Callers::One(web(), exchanges());
+    let open = all.connection(&callers);
+    let requests = Requests::new(app, Arc::new(admission), callers, open);
+    let (io, served) = serve_requests(Limits::default(), requests, None);
+    World {
+        rules,
+        words,
+        io: Some(io),
+        _served: served,
+        _following: AbortOnDropHandle::new(tokio::spawn(all.follow())),
+    }
+}
+
+impl World {
+    fn io(&mut self) -> DuplexStream {
+        self.io.take().expect("taken once")
+    }
+}
+
+const GRACE: u64 = 5;
+
+#[tokio::test(start_paused = true)]
+async fn a_stream_ends_after_the_grace_and_its_neighbour_goes_on() {
+    let mut world = serve_ruled();
+    let mut client = h2(world.io()).await;
+    let mut denied = client
+        .send_request(get("/a"))
+        .await
+        .expect("an answer")
+        .into_body();
+    let mut allowed = client
+        .send_request(get("/b"))
+        .await
+        .expect("an answer")
+        .into_body();
+    let began = Instant::now();
+    world.rules.deny(["/a"]);
+    world.words.send("still").expect("heard");
+    for body in [&mut denied, &mut allowed] {
+        let frame = body.frame().await.expect("a frame").expect("data");
+        assert_eq!(frame.into_data().expect("data"), "still");
+    }
+    denied.frame().await.expect("an end").expect_err("reset");
+    assert_eq!(began.elapsed().as_secs(), GRACE);
+    world.words.send("more").expect("heard");
+    let frame = allowed.frame().await.expect("a frame").expect("data");
+    assert_eq!(frame.into_data().expect("data"), "more");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_grpc_stream_ends_with_its_status() {
+    let mut world = serve_ruled();
+    let mut client = h2(world.io()).await;
+    let mut body = client
+        .send_request(grpc("/a"))
+        .await
+        .expect("an answer")
+        .into_body();
+    world.rules.deny(["/a"]);
+    let trailers = body.frame().await.expect("a frame").expect("trailers");
+    let trailers = trailers.into_trailers().expect("trailers");
+    assert_eq!(trailers["grpc-status"], "7");
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_allowed_again_within_the_grace_goes_on() {
+    let mut world = serve_ruled();
+    let mut client = h1(world.io()).await;
+    let mut body = client
+        .send_request(get("/a"))
+        .await
+        .expect("an answer")
+        .into_body();
+    world.rules.deny(["/a"]);
+    tokio::time::sleep(Duration::from_secs(GRACE - 1)).await;
+    world.rules.deny([]);
+    tokio::time::sleep(Duration::from_secs(10 * GRACE)).await;
+    world.words.send("more").expect("heard");
+    let frame = body.frame().await.expect("a frame").expect("data");
+    assert_eq!(frame.into_data().expect("data"), "more");
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_waits_for_an_answer_is_denied_and_the_next_request_at_once() {
+    let mut world = serve_ruled();
+    let mut client = h1(world.io()).await;
+    let waiting = tokio::spawn(client.send_request(get("/silent")));
+    while world.words.receiver_count() == 0 {
+        tokio::task::yield_now().await;
+    }
+    world.rules.deny(["/silent", "/b"]);
+    let began = Instant::now();
+    let response = waiting.await.expect("no panic").expect("an answer");
+    assert_eq!(response.status(), StatusCode::FORBIDDEN);
+    assert_eq!(began.elapsed().as_secs(), GRACE);
+    // A refusal has its reason with it for layers of this process, never on the wire.
+    assert!(response.extensions().get::<Denied>().is_none());
+    response.into_body().collect().await.expect("a body");
+    let response = client.send_request(get("/b")).await.expect("an answer");
+    assert_eq!(response.status(), StatusCode::FORBIDDEN);
+    assert_eq!(began.elapsed().as_secs(), GRACE);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_upgraded_connection_is_cut_after_the_grace() {
+    let mut world = serve_ruled();
+    let mut io = world.io();
+    io.write_all(b"GET /a HTTP/1.1\r\nhost: api\r\nconnection: upgrade\r\nupgrade: echo\r\n\r\n")
+        .await
+        .expect("written");
+    let mut head = [0; 12];
+    io.read_exact(&mut head).await.expect("an answer");
+    assert_eq!(&head, b"HTTP/1.1 101");
+    let began = Instant::now();
+    world.rules.deny(["/a"]);
+    io.read_to_end(&mut Vec::new()).await.expect("an end");
+    assert_eq!(began.elapsed().as_secs(), GRACE);
+}
