@@ -11,8 +11,9 @@
 //! * Critical header parameters (`crit`) refuse a token. `exp` may be absent, but 0 is a date that is over.
 //! * `ClockSkewSeconds` is honoured, 30 if it is not set. Consul does not send it to Envoy, which allows 60; more than that
 //!   is never allowed.
-//! * Every token in the places of a provider must be good, also if a parameter or cookie is repeated: what the application
-//!   takes for the token must not be one that nobody has verified. Behind the token in a header there may be nothing.
+//! * Everything in the places of a provider must be a good token of it, also if a header, parameter or cookie is repeated: what
+//!   the application takes for the token must not be one that nobody has verified. So providers whose tokens are to be in
+//!   one request need places of their own. Behind the token in a header there may be nothing.
 //! * A provider or requirement with something this version does not know accepts nothing, and says so.
 //! * Keys are fetched over TLS with the server's name verified, or from this host itself.
 //!

@@ -35,7 +35,7 @@ pub(super) fn without_leading_zeros(number: &[u8]) -> &[u8] {
 
 fn length(out: &mut Vec<u8>, length: usize) {
     match u8::try_from(length) {
-        Ok(short @ 0..0x80) => out.push(short),
+        Ok(short @ ..=0x7f) => out.push(short),
         _ => {
             let bytes = length.to_be_bytes();
             let digits = without_leading_zeros(&bytes);

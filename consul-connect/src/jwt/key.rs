@@ -68,8 +68,10 @@ impl Key {
         json: serde_json::Value,
         provider: &CryptoProvider,
     ) -> Result<Self, UnusableKey> {
-        let jwk: Jwk = serde_json::from_value(json)
-            .ok()
+        // An array of its values would do for serde.
+        let object = Some(json).filter(serde_json::Value::is_object);
+        let jwk: Jwk = object
+            .and_then(|json| serde_json::from_value(json).ok())
             .ok_or(UnusableKey::Malformed)?;
         let for_others = jwk.usage.as_deref().is_some_and(|usage| usage != "sig");
         let no_verify = |operations: &Vec<String>| operations.iter().all(|one| one != "verify");

@@ -47,6 +47,10 @@ impl KeySet {
         if json.len() > MAX_LENGTH {
             return Err(InvalidKeySet::TooLong);
         }
+        // An array of its values would do for serde.
+        if !json.trim_ascii_start().starts_with(b"{") {
+            return Err(InvalidKeySet::Json("it is no object".to_owned()));
+        }
         let set: Jwks =
             serde_json::from_slice(json).map_err(|error| InvalidKeySet::Json(error.to_string()))?;
         let count = set.keys.len();

@@ -14,13 +14,6 @@ pub(super) enum Place {
     Cookie(Box<str>),
 }
 
-/// A place, and what becomes of a verified token there.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Location {
-    pub(super) place: Place,
-    pub(super) forward: bool,
-}
-
 /// Why a location cannot be looked at.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub(super) enum InvalidLocation {
@@ -32,63 +25,47 @@ pub(super) enum InvalidLocation {
     Name(String),
 }
 
-impl Location {
+impl Place {
     /// What Consul documents for a provider without locations.
     pub(super) fn defaults() -> Vec<Self> {
-        let places = [
-            Place::Header {
-                name: header::AUTHORIZATION,
-                prefix: "Bearer ".into(),
-            },
-            Place::Query("access_token".into()),
-        ];
-        let location = |place| Self {
-            place,
-            forward: false,
+        let header = Self::Header {
+            name: header::AUTHORIZATION,
+            prefix: "Bearer ".into(),
         };
-        places.map(location).into()
+        vec![header, Self::Query("access_token".into())]
     }
 
+    /// The place, and whether the application is to see the token.
+    ///
     /// # Errors
     /// What this version does not understand, or Consul should not have accepted.
-    pub(super) fn compile(wire: &wire::JwtLocation) -> Result<Self, InvalidLocation> {
+    pub(super) fn compile(wire: &wire::JwtLocation) -> Result<(Self, bool), InvalidLocation> {
         known(&wire.extra)?;
         let named = |name: &str| match name {
             "" => Err(InvalidLocation::Name(String::new())),
             name => Ok(name.into()),
         };
-        let (place, forward) = match (&wire.header, &wire.query_param, &wire.cookie) {
+        match (&wire.header, &wire.query_param, &wire.cookie) {
             (Some(header), None, None) => {
                 known(&header.extra)?;
                 let name = HeaderName::try_from(header.name.as_str())
                     .ok()
                     .ok_or_else(|| InvalidLocation::Name(header.name.clone()))?;
                 let prefix = header.value_prefix.as_str().into();
-                (Place::Header { name, prefix }, header.forward)
+                Ok((Self::Header { name, prefix }, header.forward))
             }
             (None, Some(parameter), None) => {
                 known(&parameter.extra)?;
-                (Place::Query(named(&parameter.name)?), false)
+                Ok((Self::Query(named(&parameter.name)?), false))
             }
             (None, None, Some(cookie)) => {
                 known(&cookie.extra)?;
-                (Place::Cookie(named(&cookie.name)?), false)
+                Ok((Self::Cookie(named(&cookie.name)?), false))
             }
-            _ => return Err(InvalidLocation::NotOne),
-        };
-        Ok(Self { place, forward })
+            _ => Err(InvalidLocation::NotOne),
+        }
     }
-}
 
-fn known(extra: &consul_api::Extra) -> Result<(), InvalidLocation> {
-    if extra.is_empty() {
-        return Ok(());
-    }
-    let keys: Vec<&str> = extra.keys().map(String::as_str).collect();
-    Err(InvalidLocation::UnknownKeys(keys.join("`, `")))
-}
-
-impl Place {
     /// What is there: whoever finds several has to take all of them for tokens, because the application may take any.
     pub(super) fn find<'a>(&self, head: &'a Parts) -> Vec<Cow<'a, [u8]>> {
         match self {
@@ -111,8 +88,16 @@ impl Place {
     }
 }
 
-/// A header that is repeated is one list, as Envoy takes it: RFC 9110 section 5.3. The prefix may stand anywhere in it; behind the
-/// token there is to be nothing, so a list can have a token at its end only.
+fn known(extra: &consul_api::Extra) -> Result<(), InvalidLocation> {
+    if extra.is_empty() {
+        return Ok(());
+    }
+    let keys: Vec<&str> = extra.keys().map(String::as_str).collect();
+    Err(InvalidLocation::UnknownKeys(keys.join("`, `")))
+}
+
+/// A header that is repeated is one list, as Envoy takes it: RFC 9110 section 5.3. The prefix may stand anywhere in it, and
+/// what is in no token may follow it; behind the token there is to be nothing, so a list can have a token at its end only.
 fn in_header<'a>(head: &'a Parts, name: &HeaderName, prefix: &[u8]) -> Option<Cow<'a, [u8]>> {
     let mut values = head
         .headers
@@ -131,15 +116,16 @@ fn in_header<'a>(head: &'a Parts, name: &HeaderName, prefix: &[u8]) -> Option<Co
 }
 
 fn after<'a>(value: &'a [u8], prefix: &[u8]) -> Option<&'a [u8]> {
-    let rest = if prefix.is_empty() {
-        value
-    } else {
-        let at = value
-            .windows(prefix.len())
-            .position(|part| part == prefix)?;
-        &value[at + prefix.len()..]
-    };
-    Some(rest.trim_ascii())
+    if prefix.is_empty() {
+        return Some(value.trim_ascii());
+    }
+    let at = value
+        .windows(prefix.len())
+        .position(|part| part == prefix)?;
+    let rest = &value[at + prefix.len()..];
+    let in_token = |byte: &u8| byte.is_ascii_alphanumeric() || b"-_.".contains(byte);
+    let start = rest.iter().position(in_token).unwrap_or(rest.len());
+    Some(rest[start..].trim_ascii_end())
 }
 
 fn in_cookie<'a>(cookie: &'a [u8], name: &[u8]) -> Option<&'a [u8]> {

@@ -7,7 +7,7 @@ use rustls_pki_types::UnixTime;
 use super::{
     InvalidToken,
     key_set::KeySet,
-    location::{InvalidLocation, Location},
+    location::{InvalidLocation, Place},
     source::{InvalidSource, KeySource},
     token::Token,
 };
@@ -23,7 +23,9 @@ pub(super) struct Provider {
     issuer: Box<str>,
     /// Without what makes no difference, see [`audience`]. Empty: any, or none.
     audiences: Box<[Box<str>]>,
-    pub(super) locations: Vec<Location>,
+    pub(super) places: Vec<Place>,
+    /// Whether a verified token stays in the request. Consul says it of a header, and means the provider.
+    pub(super) forward: bool,
     pub(super) payload_header: Option<HeaderName>,
     pad_payload: bool,
     clock_skew: u64,
@@ -74,14 +76,15 @@ impl Provider {
             Ok(seconds) => seconds.min(MAX_CLOCK_SKEW),
             Err(_) => return Err(InvalidProvider::ClockSkew(wire.clock_skew_seconds)),
         };
-        let mut locations = Vec::with_capacity(wire.locations.len());
+        let (mut places, mut forward) = (Vec::with_capacity(wire.locations.len()), false);
         for (position, location) in wire.locations.iter().enumerate() {
-            let location = Location::compile(location)
+            let (place, forwarded) = Place::compile(location)
                 .map_err(|why| InvalidProvider::Location { position, why })?;
-            locations.push(location);
+            places.push(place);
+            forward |= forwarded;
         }
-        if locations.is_empty() {
-            locations = Location::defaults();
+        if places.is_empty() {
+            places = Place::defaults();
         }
         let payload_header = match forwarding.map(|forwarding| forwarding.header_name.as_str()) {
             None | Some("") => None,
@@ -96,7 +99,8 @@ impl Provider {
                 .iter()
                 .map(|one| audience(one).into())
                 .collect(),
-            locations,
+            places,
+            forward,
             payload_header,
             pad_payload: forwarding.is_some_and(|forwarding| forwarding.pad_forward_payload_header),
             clock_skew,

@@ -2,15 +2,11 @@
 
 use std::{borrow::Cow, collections::BTreeMap, fmt, sync::Arc};
 
-use http::{HeaderName, HeaderValue, request::Parts};
+use http::{HeaderName, request::Parts};
 use rustls_pki_types::UnixTime;
 
 use super::{
-    InvalidToken, RequestEdits,
-    claims::Claims,
-    edits::Verified,
-    key_set::KeySet,
-    location::{Location, Place},
+    InvalidToken, RequestEdits, claims::Claims, edits::Verified, key_set::KeySet, location::Place,
     provider::Provider,
 };
 
@@ -81,33 +77,13 @@ impl Providers {
         if self.by_name.is_empty() {
             return Tokens::default();
         }
-        let looked: Vec<(&Arc<str>, Looked<'_>)> = self
+        let mut verified = Vec::new();
+        let by_provider = self
             .by_name
             .iter()
-            .map(|(name, known)| (name, self.look(known, head, now)))
-            .collect();
-        // What is not for one provider may be for another. What nobody has verified, nobody vouches for.
-        let of_another = |found: &Found<'_>| {
-            let all = looked.iter().flat_map(|(_, looked)| looked.found());
-            all.filter(|other| other.verified.is_ok())
-                .any(|other| other.place == found.place && other.text == found.text)
-        };
-        let orphans: Vec<Option<InvalidToken>> = looked
-            .iter()
-            .map(|(_, looked)| {
-                let refused = looked.found().iter().filter(|found| !of_another(found));
-                refused
-                    .filter_map(|found| found.verified.as_ref().err())
-                    .next()
-                    .cloned()
-            })
-            .collect();
-        let mut verified = Vec::new();
-        let by_provider = looked
-            .into_iter()
-            .zip(orphans)
-            .map(|((name, looked), orphan)| {
-                (Arc::clone(name), looked.settle(orphan, &mut verified))
+            .map(|(name, known)| {
+                let outcome = self.settle(known, head, now, &mut verified);
+                (Arc::clone(name), outcome)
             })
             .collect();
         Tokens {
@@ -119,44 +95,56 @@ impl Providers {
         }
     }
 
-    fn look<'a>(&self, known: &'a Known, head: &'a Parts, now: UnixTime) -> Looked<'a> {
+    /// The first good token of a provider, if everything that stands where its tokens are is good. An application that looks
+    /// elsewhere than we do must not find a token that nobody has verified.
+    fn settle(
+        &self,
+        known: &Known,
+        head: &Parts,
+        now: UnixTime,
+        edits: &mut Vec<Verified>,
+    ) -> Result<Claims, NoToken> {
         let (provider, keys) = match known {
             Known::Ready(provider, keys) => (provider, keys),
-            Known::Fault(why) => return Looked::Not(NoToken::Provider(Arc::clone(why))),
+            Known::Fault(why) => return Err(NoToken::Provider(Arc::clone(why))),
         };
-        let mut texts = Vec::new();
-        for Location { place, forward } in &provider.locations {
-            if !self.is_reserved(place) {
-                texts.extend(
-                    place
-                        .find(head)
-                        .into_iter()
-                        .map(|text| (place, *forward, text)),
-                );
+        let found = self.find(&provider.places, head);
+        if found.is_empty() {
+            return Err(NoToken::Missing);
+        }
+        if found.len() > MAX_TOKENS {
+            return Err(NoToken::TooMany);
+        }
+        let keys = keys
+            .as_ref()
+            .map_err(|why| NoToken::Provider(Arc::clone(why)))?;
+        let (mut first, mut refused, mut taken) = (None, None, Vec::new());
+        for (place, text) in &found {
+            match provider.verify(keys, text, now) {
+                Ok(token) => {
+                    taken.extend((!provider.forward).then(|| (*place).clone()));
+                    first.get_or_insert_with(|| (provider.payload(&token), token.claims));
+                }
+                Err(why) => {
+                    refused.get_or_insert(why);
+                }
             }
         }
-        match keys {
-            _ if texts.is_empty() => Looked::Not(NoToken::Missing),
-            _ if texts.len() > MAX_TOKENS => Looked::Not(NoToken::TooMany),
-            Err(why) => Looked::Not(NoToken::Provider(Arc::clone(why))),
-            Ok(keys) => Looked::Found(
-                texts
-                    .into_iter()
-                    .map(|(place, forward, text)| {
-                        let verified = provider.verify(keys, &text, now).map(|token| Good {
-                            payload: provider.payload(&token),
-                            claims: token.claims,
-                        });
-                        Found {
-                            place,
-                            forward,
-                            text,
-                            verified,
-                        }
-                    })
-                    .collect(),
-            ),
-        }
+        let (outcome, payload) = match (first, refused) {
+            (Some((payload, claims)), None) => (Ok(claims), payload),
+            (Some(_), Some(why)) => (Err(NoToken::Several(why)), None),
+            (None, Some(why)) => return Err(NoToken::Invalid(why)),
+            (None, None) => return Err(NoToken::Missing),
+        };
+        edits.push(Verified { taken, payload });
+        outcome
+    }
+
+    fn find<'a>(&self, places: &'a [Place], head: &'a Parts) -> Vec<(&'a Place, Cow<'a, [u8]>)> {
+        let places = places.iter().filter(|place| !self.is_reserved(place));
+        places
+            .flat_map(|place| place.find(head).into_iter().map(move |text| (place, text)))
+            .collect()
     }
 
     /// What is in a header that only we may write is no token, because it is removed before anybody looks.
@@ -166,69 +154,6 @@ impl Providers {
         };
         let mut reserved = self.reserved.iter().flat_map(|names| names.iter());
         reserved.any(|header| header == name)
-    }
-}
-
-/// What a look for the tokens of one provider brought.
-enum Looked<'a> {
-    Not(NoToken),
-    Found(Vec<Found<'a>>),
-}
-
-/// A text where a token should be.
-struct Found<'a> {
-    place: &'a Place,
-    forward: bool,
-    text: Cow<'a, [u8]>,
-    verified: Result<Good, InvalidToken>,
-}
-
-struct Good {
-    claims: Claims,
-    payload: Option<(HeaderName, HeaderValue)>,
-}
-
-impl<'a> Looked<'a> {
-    fn found(&self) -> &[Found<'a>] {
-        match self {
-            Self::Not(_) => &[],
-            Self::Found(found) => found,
-        }
-    }
-
-    /// The outcome: the first good token, if nothing stands beside it that is not good. An application that looks elsewhere
-    /// than we do must not find a token that nobody has verified.
-    fn settle(
-        self,
-        orphan: Option<InvalidToken>,
-        edits: &mut Vec<Verified>,
-    ) -> Result<Claims, NoToken> {
-        let found = match self {
-            Self::Not(why) => return Err(why),
-            Self::Found(found) => found,
-        };
-        let (mut first, mut refused, mut taken) = (None, None, Vec::new());
-        for one in found {
-            match one.verified {
-                Ok(good) => {
-                    first.get_or_insert(good);
-                    if !one.forward {
-                        taken.push(one.place.clone());
-                    }
-                }
-                Err(why) => {
-                    refused.get_or_insert(why);
-                }
-            }
-        }
-        let (outcome, payload) = match (first, orphan, refused) {
-            (Some(good), None, _) => (Ok(good.claims), good.payload),
-            (Some(_), Some(why), _) => (Err(NoToken::Several(why)), None),
-            (None, _, Some(why)) => return Err(NoToken::Invalid(why)),
-            (None, _, None) => return Err(NoToken::Missing),
-        };
-        edits.push(Verified { taken, payload });
-        outcome
     }
 }
 

@@ -65,15 +65,27 @@ fn a_token_that_is_forwarded_or_in_a_cookie_or_refused_stays() {
     assert_eq!(refused(&tokens, "okta"), None);
     assert_eq!(headers(&head, "x-token"), [good.as_str()]);
 
+    // Consul means the provider by it, not the header.
+    let (head, tokens) = edited(&entries, request(&format!("/?t={good}"), &[]));
+    assert_eq!(refused(&tokens, "okta"), None);
+    assert_eq!(head.uri.query(), Some(format!("t={good}").as_str()));
+
+    let in_cookie = json!([{ "Cookie": { "Name": "session" } }]);
+    let base = entry("okta", std::slice::from_ref(&signer.jwk));
     let cookie = format!("a=1; session={good}");
-    let (head, tokens) = edited(&entries, request("/", &[("cookie", &cookie)]));
+    let head = request("/", &[("cookie", &cookie)]);
+    let (head, tokens) = edited(&[with(base, "Locations", in_cookie)], head);
     assert_eq!(refused(&tokens, "okta"), None);
     assert_eq!(headers(&head, "cookie"), [cookie]);
 
+    let entries = [entry("okta", std::slice::from_ref(&signer.jwk))];
     let bad = signer.token(&claims_with(&json!({ "iss": "else" })));
-    let (head, tokens) = edited(&entries, request(&format!("/?t={bad}"), &[]));
+    let (head, tokens) = edited(&entries, request(&format!("/?access_token={bad}"), &[]));
     assert!(refused(&tokens, "okta").is_some());
-    assert_eq!(head.uri.query(), Some(format!("t={bad}").as_str()));
+    assert_eq!(
+        head.uri.query(),
+        Some(format!("access_token={bad}").as_str())
+    );
 }
 
 #[test]
@@ -174,35 +186,49 @@ fn a_good_token_beside_one_that_nobody_verified_is_refused() {
 }
 
 #[test]
-fn the_tokens_of_two_providers_go_together_in_the_same_places() {
+fn tokens_of_two_providers_need_places_of_their_own() {
     let (ours, theirs) = (Signer::es256(), Signer::new(Algorithm::EdDsa, "2"));
-    let entries = [
-        entry("okta", std::slice::from_ref(&ours.jwk)),
-        with(
-            entry("other", std::slice::from_ref(&theirs.jwk)),
-            "Issuer",
-            json!("https://other"),
-        ),
-    ];
+    let other = with(
+        entry("other", std::slice::from_ref(&theirs.jwk)),
+        "Issuer",
+        json!("https://other"),
+    );
+    let apart = with(
+        other.clone(),
+        "Locations",
+        json!([{ "Header": { "Name": "x-other" } }]),
+    );
+    let okta = entry("okta", std::slice::from_ref(&ours.jwk));
     let first = ours.token(&claims());
     let second = theirs.token(&claims_with(&json!({ "iss": "https://other" })));
-    let uri = format!("/p?access_token={second}");
-    let (head, tokens) = edited(
-        &entries,
-        request(&uri, &[("authorization", &format!("Bearer {first}"))]),
+    let authorization = format!("Bearer {first}");
+    let head = request(
+        "/p",
+        &[("authorization", &authorization), ("x-other", &second)],
     );
+    let (head, tokens) = edited(&[okta.clone(), apart], head);
     assert_eq!(refused(&tokens, "okta"), None);
     assert_eq!(refused(&tokens, "other"), None);
-    assert_eq!(head.uri, "/p");
     assert!(head.headers.is_empty());
 
-    let (_, tokens) = edited(&entries, bearer(&first));
+    // In the same places one token is one of its provider, and two are a good and a bad one of either.
+    let same = [okta, other];
+    let (_, tokens) = edited(&same, bearer(&first));
     assert_eq!(refused(&tokens, "okta"), None);
-    let other = refused(&tokens, "other").expect("none of its own");
+    let why = refused(&tokens, "other").expect("none of its own");
     assert_eq!(
-        other,
+        why,
         "the token was refused: its issuer is not the provider's"
     );
+    let uri = format!("/p?access_token={second}");
+    let (_, tokens) = edited(&same, request(&uri, &[("authorization", &authorization)]));
+    for name in ["okta", "other"] {
+        let why = refused(&tokens, name).expect("one of several");
+        assert_eq!(
+            why,
+            "one of several tokens was refused: its issuer is not the provider's"
+        );
+    }
 }
 
 #[test]

@@ -140,7 +140,7 @@ fn digits(number: &[u8]) -> &[u8] {
 
 fn value(der: &[u8]) -> (&[u8], &[u8]) {
     let (length, at) = match der[1] {
-        short @ 0..0x80 => (usize::from(short), 2),
+        short @ ..=0x7f => (usize::from(short), 2),
         0x81 => (usize::from(der[2]), 3),
         _ => (usize::from(der[2]) << 8 | usize::from(der[3]), 4),
     };
