@@ -9,7 +9,7 @@ use consul_api::intention as wire;
 use http::request::Parts;
 
 use super::requests::{RequestRules, Requests};
-use super::rule::{Effect, Intention};
+use super::rule::{Effect, Fault, Intention};
 use super::source_match::{Pattern, Source};
 use super::{CallerId, DefaultPolicy, Match};
 use crate::jwt::Tokens;
@@ -303,7 +303,7 @@ impl From<Intention> for Entry {
             Effect::Deny => deny("intention", format!("the intention {rule} denies it")),
             Effect::Requests(rules) => Answer::Requests(Box::new(Requests::new(&rule, rules))),
             Effect::Refuse(fault) => deny(
-                fault.code(),
+                Fault::CODE,
                 format!("the intention {rule} cannot be carried out: {fault}"),
             ),
         };

@@ -25,6 +25,7 @@ pub struct RequestNormalization {
 
 /// What becomes of a path with `%2F` or `%5C` in it. Applications disagree on whether these separate segments.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum EscapedSlashes {
     /// It stays as it is.
     #[default]
@@ -39,6 +40,7 @@ pub enum EscapedSlashes {
 
 /// What becomes of headers with an underscore in their name. Some applications take it for a hyphen.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum UnderscoreHeaders {
     /// They are headers like others.
     #[default]

@@ -37,11 +37,12 @@ pub(crate) enum Unfit {
 pub(crate) fn normalize(rules: RequestNormalization, head: &mut Parts) -> Result<(), Unfit> {
     match rules.underscore_headers {
         UnderscoreHeaders::Allow => {}
-        UnderscoreHeaders::Reject if headers::has_underscore(&head.headers) => {
+        UnderscoreHeaders::Drop => headers::drop_underscores(&mut head.headers),
+        // `Reject`, and what a later version may ask for: the strictest is never wrong.
+        _ if headers::has_underscore(&head.headers) => {
             return Err(malformed("a header's name has an underscore"));
         }
-        UnderscoreHeaders::Reject => {}
-        UnderscoreHeaders::Drop => headers::drop_underscores(&mut head.headers),
+        _ => {}
     }
     let target = head.uri.path_and_query().map_or("", PathAndQuery::as_str);
     // Not `target`: where there is no path, that is `/`.

@@ -2,7 +2,7 @@
 
 use consul_connect::{
     ClusterPeerStatus, IdentityStatus, NormalizationStatus, TlsSideStatus, TlsStatus,
-    intention::IntentionsStatus, registration::RegistrationStatus,
+    intention::IntentionsStatus, jwt::JwtProviderStatus, registration::RegistrationStatus,
 };
 use serde_json::{Value, json};
 
@@ -51,12 +51,14 @@ fn intentions(intentions: &IntentionsStatus) -> Value {
         "generation": intentions.generation,
         "received": intentions.received,
         "age": intentions.age.map(|age| age.as_secs_f64()),
+        "shadow": intentions.shadow,
         "stale": intentions.stale,
         "failing_for": intentions.failing_for.map(|time| time.as_secs_f64()),
         "last_error": intentions.last_error.as_ref().map(|error| words(error)),
         "default": intentions.default.to_string(),
         "count": intentions.count,
         "findings": findings.collect::<Vec<_>>(),
+        "token_providers": intentions.token_providers.iter().map(token_provider).collect::<Vec<_>>(),
     })
 }
 
@@ -70,6 +72,17 @@ fn cluster_peer(peer: &ClusterPeerStatus) -> Value {
         "fault": peer.fault.as_ref().map(|fault| words(fault)),
         "failing_for": peer.failing_for.map(|time| time.as_secs_f64()),
         "last_error": peer.last_error.as_ref().map(|error| words(error)),
+    })
+}
+
+fn token_provider(provider: &JwtProviderStatus) -> Value {
+    json!({
+        "name": provider.name,
+        "fault": provider.fault,
+        "keys": provider.keys,
+        "keys_age": provider.keys_age.map(|age| age.as_secs_f64()),
+        "last_error": provider.last_error,
+        "notes": provider.notes,
     })
 }
 

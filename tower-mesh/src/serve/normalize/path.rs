@@ -30,9 +30,10 @@ pub(super) fn normalize(
         && let Some(unescaped) = unescape_slashes(&path)
     {
         match rules.escaped_slashes {
-            EscapedSlashes::Reject => return Err("the path has an escaped slash"),
             EscapedSlashes::UnescapeAndRedirect => redirect = true,
             EscapedSlashes::KeepUnchanged | EscapedSlashes::UnescapeAndForward => {}
+            // So is what a later version may ask for: the strictest is never wrong.
+            _ => return Err("the path has an escaped slash"),
         }
         path = Cow::Owned(unescaped);
     }
