@@ -118,7 +118,7 @@ async fn no_error_of_consul_takes_away_what_is_known() {
         Fault::Reset,
         Fault::Garbage,
         Fault::status(403, "Permission denied"),
-        Fault::status(404, "a proxy that knows no such path"),
+        Fault::status(500, "rpc error: no such peer"),
         Fault::status(200, "[]"),
     ] {
         let dev = ConsulDev::start().await.expect("a Consul");
