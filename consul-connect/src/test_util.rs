@@ -8,11 +8,13 @@ use rcgen::{
     SignatureAlgorithm,
 };
 use rustls::time_provider::{DefaultTimeProvider, TimeProvider};
-use rustls_pki_types::UnixTime;
+use rustls_pki_types::{CertificateDer, UnixTime};
 
 use crate::{
-    Identity, IdentityConfig, IdentityError, Material, ServiceId, TrustDomain,
+    Identity, IdentityConfig, IdentityError, InvalidPeer, Material, Roots, ServiceId, TrustDomain,
+    crypto_provider,
     identity::source::{self, Pusher},
+    tls::{self, Usage},
 };
 
 pub use crate::jwt::probe::{require_jwt, verify_jwt};
@@ -265,6 +267,40 @@ fn now() -> u64 {
 fn date(unix: u64) -> time::OffsetDateTime {
     let seconds = i64::try_from(unix).expect("a date in range");
     time::OffsetDateTime::from_unix_timestamp(seconds).expect("a date in range")
+}
+
+/// The part the owner of a chain plays in a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Part {
+    /// It has called.
+    Caller,
+    /// It was called.
+    Called,
+}
+
+/// Whose a chain is, decided as in a handshake, at a time given in seconds since the Unix epoch.
+///
+/// # Errors
+/// Why it is nobody's. The path to the roots is looked at before the names in the leaf: a refusal because of the names
+/// says that the path holds.
+///
+/// # Panics
+/// If there is no cryptography.
+pub fn verify_chain(
+    chain: &[CertificateDer<'_>],
+    roots: &Roots,
+    part: Part,
+    now: u64,
+) -> Result<ServiceId, InvalidPeer> {
+    let provider = crypto_provider().expect("a provider");
+    let usage = match part {
+        Part::Caller => Usage::Client,
+        Part::Called => Usage::Server,
+    };
+    let now = UnixTime::since_unix_epoch(Duration::from_secs(now));
+    let algorithms = &provider.signature_verification_algorithms;
+    tls::verify(chain, roots, algorithms, usage, now).map(|verified| verified.id)
 }
 
 /// A wall clock that a test moves.

@@ -13,6 +13,7 @@ mod policy;
 mod refusal;
 mod roots;
 mod side;
+mod svid;
 mod trust;
 mod verifier;
 mod verify;

@@ -14,7 +14,11 @@ use x509_parser::{
     public_key::PublicKey,
 };
 
-use super::{InvalidPeer, Roots, refusal::MIN_RSA_BITS};
+use super::{
+    InvalidPeer, Roots,
+    refusal::MIN_RSA_BITS,
+    svid::{check_authority, check_leaf},
+};
 use crate::{ServiceId, SpiffeId};
 
 const MAX_CHAIN: usize = 10;
@@ -171,7 +175,10 @@ fn path<'r>(
     let (root_until, root) = roots.end_of(path.anchor()).ok_or_else(missing)?;
     let mut until = root_until;
     for between in path.intermediate_certificates() {
-        until = until.min(end_of(&between.der())?);
+        let der = between.der();
+        let between = parse(&der)?;
+        check_authority(&between)?;
+        until = until.min(unix(between.validity().not_after));
     }
     Ok(Anchored {
         until,
@@ -261,6 +268,7 @@ pub(super) fn inspect_member(leaf: &CertificateDer<'_>) -> Result<Verified<Spiff
     let [uri] = uris[..] else {
         return Err(InvalidPeer::UriNames { count: uris.len() });
     };
+    check_leaf(&certificate)?;
     let id = uri.parse::<SpiffeId>()?;
     let validity = certificate.validity();
     Ok(Verified {

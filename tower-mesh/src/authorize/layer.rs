@@ -95,7 +95,7 @@ impl<S> AuthorizeService<S> {
     fn denied<F, B>(&self, reason: Reason, head: &Parts) -> ResponseFuture<F, B> {
         let denied = Denied::new(reason, head.extensions.get::<Peer>().cloned());
         denied.log(head);
-        ResponseFuture::refused(denied.answer(Dialect::of(&head.headers), self.tell_denials))
+        ResponseFuture::refused(denied.answer(Dialect::of(head), self.tell_denials))
     }
 }
 

@@ -2,8 +2,9 @@
 
 use bytes::Bytes;
 use http::{
-    HeaderMap, HeaderValue, Response, StatusCode,
-    header::{CONTENT_TYPE, LOCATION},
+    HeaderMap, HeaderValue, Method, Response, StatusCode,
+    header::{CONTENT_LENGTH, CONTENT_TYPE, LOCATION},
+    request::Parts,
 };
 
 use super::ResponseBody;
@@ -13,13 +14,19 @@ use crate::grpc::{self, Code};
 #[derive(Clone, Debug)]
 pub(crate) enum Dialect {
     Http,
+    /// The same to a `HEAD`, whose answer has no body. hyper sends one over HTTP/2 if it is given one.
+    Head,
     /// With the content type of the request, which the answer repeats.
     Grpc(HeaderValue),
 }
 
 impl Dialect {
-    pub(crate) fn of(headers: &HeaderMap) -> Self {
-        grpc::content_type(headers).map_or(Self::Http, |value| Self::Grpc(value.clone()))
+    pub(crate) fn of(head: &Parts) -> Self {
+        match grpc::content_type(&head.headers) {
+            Some(value) => Self::Grpc(value.clone()),
+            None if head.method == Method::HEAD => Self::Head,
+            None => Self::Http,
+        }
     }
 
     pub(crate) fn is_grpc(&self) -> bool {
@@ -93,9 +100,14 @@ impl Refusal {
             Dialect::Grpc(content_type) => {
                 grpc::trailers_only(content_type, code, message, ResponseBody::empty())
             }
-            Dialect::Http => {
-                let mut response = Response::new(ResponseBody::text(text));
+            Dialect::Http | Dialect::Head => {
+                let length = text.len();
+                let mut response = Response::new(match dialect {
+                    Dialect::Head => ResponseBody::empty(),
+                    _ => ResponseBody::text(text),
+                });
                 *response.status_mut() = status;
+                response.headers_mut().insert(CONTENT_LENGTH, length.into());
                 response
                     .headers_mut()
                     .insert(CONTENT_TYPE, HeaderValue::from_static("text/plain"));

@@ -78,7 +78,7 @@ where
         let (mut head, body) = request.into_parts();
         let found = self.callers.of(&head.headers);
         purify(&mut head);
-        let dialect = Dialect::of(&head.headers);
+        let dialect = Dialect::of(&head);
         let is_connect = head.method == Method::CONNECT;
         let exchange = found.exchanges.begin(dialect.is_grpc(), Instant::now());
         let (state, deadline, open) = match self.admission.admit(found, &self.open, &mut head) {
@@ -89,7 +89,7 @@ where
             }) => {
                 let deadline = match dialect {
                     Dialect::Grpc(_) => grpc::timeout(&head.headers).map(|d| Box::pin(sleep(d))),
-                    Dialect::Http => None,
+                    Dialect::Http | Dialect::Head => None,
                 };
                 head.extensions.insert(caller.into_owned());
                 head.extensions.insert(permit);

@@ -113,6 +113,29 @@ async fn a_refusal_speaks_the_callers_protocol_and_reaches_no_application() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn the_refusal_of_a_head_request_has_no_body() {
+    let head = || {
+        let mut request = get("/");
+        *request.method_mut() = http::Method::HEAD;
+        request
+    };
+    let deny = || from_fn(|_, _| Decision::Deny(Reason::fixed("test", "denied")));
+    let (io, _served) = serve_with(hello(), deny(), None);
+    let response = h1(io).await.send_request(head()).await;
+    let response = response.expect("a response");
+    assert_eq!(response.status(), StatusCode::FORBIDDEN);
+    assert_eq!(text(response).await, "");
+
+    let (io, _served) = serve_with(hello(), deny(), None);
+    let response = h2(io).await.send_request(head()).await;
+    // A body would be an error of the protocol.
+    let response = response.expect("a response");
+    assert_eq!(response.status(), StatusCode::FORBIDDEN);
+    assert_eq!(response.headers()["content-length"], "19");
+    assert_eq!(text(response).await, "");
+}
+
+#[tokio::test(start_paused = true)]
 async fn connect_is_decided_like_any_request() {
     let no_tunnels = from_fn(|_caller, head| match head {
         Some(head) if head.method == http::Method::CONNECT => {

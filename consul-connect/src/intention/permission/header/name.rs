@@ -70,6 +70,10 @@ impl Name {
                     Repeated::Crumbs if request.version() == Version::HTTP_2 => Some("; "),
                     Repeated::Crumbs | Repeated::Apart => None,
                 };
+                // What is left of nothing but empty parts is no header, there.
+                if separator == Some("; ") && request.lines(name).all(|line| line.is_empty()) {
+                    return None;
+                }
                 let found = lines(request, name, separator, &hit);
                 found.or_else(|| default.map(|default| hit(default.as_bytes())))
             }
