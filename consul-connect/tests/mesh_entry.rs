@@ -141,6 +141,7 @@ async fn requests_are_refused_until_consul_has_answered_and_then_follow_the_entr
 
 #[tokio::test]
 async fn an_action_nobody_knows_refuses_requests_and_leaves_handshakes_alone() {
+    // A real Consul takes no action it does not know itself. A later one may know more than we do.
     let consul = ConsulDev::start().await.expect("a Consul");
     let (identity, _pusher) = identity().await;
     let consul_client = client(&consul, None);

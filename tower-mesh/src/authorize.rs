@@ -26,13 +26,14 @@
 //! say why, unless it is [told to](AuthorizeLayer::tell_denials); [`Denied`] is in the response's
 //! extensions, for a layer that logs.
 //!
-//! A path is compared as it is. A server of this crate normalises it first; in front of another, do so
-//! before this layer, or a rule about `/admin` does not see `/public/../admin`.
+//! A path is compared as it is. A server of this crate normalises it first; in front of another, let
+//! [`NormalizeLayer`] do so, or a rule about `/admin` does not see `/public/../admin`.
 
 mod body;
 mod denied;
 mod future;
 mod layer;
+mod normalize;
 mod refusal;
 
 pub use body::ResponseBody;
@@ -43,6 +44,7 @@ pub use consul_connect::authorize::{
 pub use denied::Denied;
 pub use future::ResponseFuture;
 pub use layer::{AuthorizeLayer, AuthorizeService};
+pub use normalize::{NormalizeLayer, NormalizeService};
 
 pub(crate) use refusal::{Dialect, Refusal};
 

@@ -51,6 +51,7 @@ pub mod xfcc;
 
 pub use builder::ServerBuilder;
 pub use limits::Limits;
+pub(crate) use normalize::{Unfit, normalize};
 pub use server::Server;
 pub use stage::ServerHandle;
 

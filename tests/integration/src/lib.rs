@@ -5,6 +5,7 @@ mod inventory;
 mod pair;
 pub mod peers;
 mod raw;
+pub mod raw_http;
 pub mod real;
 pub mod real_mesh;
 mod refusing;
