@@ -54,3 +54,13 @@ soak minutes='30':
 # a measurement beside its controls, see docs/performance.md: l4, handshake, propagation, memory, authorize
 bench what *options:
     cargo run --release -p mesh-bench -- {{what}} {{options}}
+
+# each fuzz target for some minutes, from its seeds and what earlier runs found; needs a nightly toolchain and `cargo install cargo-fuzz`
+fuzz minutes='1':
+    #!/usr/bin/env bash
+    set -euo pipefail
+    for target in $(cargo +nightly fuzz list --fuzz-dir tests/fuzz); do
+        mkdir -p "tests/fuzz/corpus/$target"
+        cargo +nightly fuzz run --fuzz-dir tests/fuzz "$target" "tests/fuzz/corpus/$target" "tests/fuzz/seeds/$target" -- \
+            -max_total_time=$(({{minutes}} * 60)) -max_len=4096 -timeout=10
+    done

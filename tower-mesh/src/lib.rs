@@ -79,6 +79,8 @@ mod pool;
 pub mod resolve;
 pub mod serve;
 pub mod tcp;
+#[cfg(feature = "test-util")]
+pub mod test_util;
 mod time;
 mod upstream;
 

@@ -1,5 +1,6 @@
 //! What the promises in `tests/` have in common: small worlds to make them in.
 
+pub mod fuzzing;
 pub mod hosts;
 mod inventory;
 mod pair;

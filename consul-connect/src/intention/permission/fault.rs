@@ -27,6 +27,8 @@ pub(crate) enum Flaw {
     EmptyHttp,
     #[error(".HTTP has more than one kind of path")]
     SeveralPaths,
+    #[error(".HTTP.{key} {path:?} does not begin with `/`")]
+    Path { key: &'static str, path: String },
     #[error(".HTTP.PathRegex {pattern:?} is not valid: {invalid}")]
     PathRegex { pattern: String, invalid: Invalid },
     #[error(".HTTP.Methods has {0:?}, which is no method in upper case")]

@@ -23,8 +23,8 @@ impl PathMatch {
             wire.path_regex.as_str(),
         ) {
             ("", "", "") => return Ok(None),
-            (exact, "", "") => Self::Exact(exact.into()),
-            ("", prefix, "") => Self::Prefix(prefix.into()),
+            (exact, "", "") => Self::Exact(absolute("PathExact", exact)?),
+            ("", prefix, "") => Self::Prefix(absolute("PathPrefix", prefix)?),
             ("", "", pattern) => {
                 Self::Regex(Re2::compile(pattern).map_err(|invalid| Flaw::PathRegex {
                     pattern: pattern.to_owned(),
@@ -44,6 +44,15 @@ impl PathMatch {
             Self::Regex(regex) => regex.matches_all(given.as_bytes()),
         }
     }
+}
+
+/// Any other path is one that no rule can have been meant for.
+fn absolute(key: &'static str, path: &str) -> Result<Box<str>, Flaw> {
+    if path.starts_with('/') {
+        return Ok(path.into());
+    }
+    let path = path.to_owned();
+    Err(Flaw::Path { key, path })
 }
 
 impl fmt::Display for PathMatch {

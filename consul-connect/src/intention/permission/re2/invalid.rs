@@ -25,7 +25,7 @@ pub(crate) enum Invalid {
         "the group (?{0} is unknown: there are no look-arounds, and the flags are i, m, s and U"
     )]
     Group(String),
-    #[error("the group name {0:?} cannot be one or is there twice")]
+    #[error("the group name {0:?} cannot be one")]
     GroupName(String),
     #[error("it is nested more than 200 deep")]
     TooDeep,

@@ -34,17 +34,11 @@ pub(super) fn posix(name: &str) -> Option<ClassUnicode> {
     }))
 }
 
-/// What stands behind `\p`: `Any` or a general category. RE2 knows scripts too; they are refused here, as are surrogates.
+/// What stands behind `\p`: `Any` or a general category. RE2 knows scripts too, and the categories with surrogates in them; they are
+/// refused here.
 pub(super) fn unicode(name: &str) -> Option<ClassUnicode> {
     match name {
         "Any" => Some(ClassUnicode::new([range('\0', char::MAX)])),
-        // Without the unassigned code points, which others count in.
-        "C" => ["Cc", "Cf", "Co"]
-            .iter()
-            .try_fold(ClassUnicode::empty(), |mut all, name| {
-                all.union(&category(name)?);
-                Some(all)
-            }),
         _ if CATEGORIES.contains(&name) => category(name),
         _ => None,
     }

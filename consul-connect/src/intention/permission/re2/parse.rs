@@ -1,7 +1,5 @@
 //! The grammar.
 
-use std::collections::HashSet;
-
 use regex_syntax::hir::{ClassUnicode, Hir, Look, Repetition};
 
 use super::{
@@ -23,7 +21,6 @@ pub(super) fn parse(pattern: &str) -> Result<Hir, Invalid> {
         flags: Flags::default(),
         group: Group::default(),
         outer: Vec::new(),
-        names: HashSet::new(),
     };
     let mut repeated = false;
     while let Some(next) = parser.cursor.peek() {
@@ -41,7 +38,6 @@ struct Parser<'p> {
     group: Group,
     /// The groups around this one, with the flags to return to.
     outer: Vec<(Flags, Group)>,
-    names: HashSet<&'p str>,
 }
 
 #[derive(Clone, Copy, Default)]
@@ -242,7 +238,7 @@ impl Parser<'_> {
                 && name
                     .bytes()
                     .all(|byte| byte.is_ascii_alphanumeric() || byte == b'_');
-            if !valid || !self.names.insert(name) {
+            if !valid {
                 return Err(Invalid::GroupName(name.to_owned()));
             }
             return self.enter(self.flags);

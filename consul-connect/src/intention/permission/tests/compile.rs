@@ -44,6 +44,14 @@ fn refuses_what_has_no_meaning() {
             "Permissions[1].HTTP has more than one kind",
         ),
         (
+            r#"{"Action":"deny","HTTP":{"PathExact":"a"}}"#,
+            "Permissions[1].HTTP.PathExact \"a\" does not begin",
+        ),
+        (
+            r#"{"Action":"deny","HTTP":{"PathPrefix":"*"}}"#,
+            "Permissions[1].HTTP.PathPrefix \"*\" does not begin",
+        ),
+        (
             r#"{"Action":"deny","HTTP":{"PathRegex":"("}}"#,
             "Permissions[1].HTTP.PathRegex \"(\" is not valid: a parenthesis is not closed",
         ),

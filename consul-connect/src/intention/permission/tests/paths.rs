@@ -58,5 +58,5 @@ fn a_request_without_a_path_matches_no_path() {
 
     let options = head("OPTIONS", "*", &[]);
     assert!(!matches(r#"{"PathPrefix":"/"}"#, &options));
-    assert!(matches(r#"{"PathExact":"*"}"#, &options));
+    assert!(matches(r#"{"PathRegex":"\\*"}"#, &options));
 }

@@ -7,7 +7,7 @@ use crate::intention::permission::request::Request;
 
 /// What several lines of one header are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Repeated {
+pub(crate) enum Repeated {
     /// Each is a value.
     Apart,
     /// One value, joined by commas.
@@ -18,7 +18,7 @@ pub(super) enum Repeated {
 
 /// When rules see a header that is there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Seen {
+pub(crate) enum Seen {
     Always,
     /// With a request to leave HTTP. Envoy removes it otherwise.
     InUpgrades,
