@@ -1,9 +1,15 @@
-//! Parts of the request path that are private otherwise, for whoever feeds them with anything.
+//! Parts of the request path that are private otherwise: for whoever feeds them with anything, and for benchmarks.
+
+#[cfg(feature = "metrics")]
+mod measured;
 
 use consul_connect::RequestNormalization;
 use http::request::Parts;
 
 use crate::serve::normalize::{self, Unfit};
+
+#[cfg(feature = "metrics")]
+pub use measured::Measured;
 
 /// What becomes of a request before any rule is asked about it.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -23,7 +23,12 @@ fn precedence(rule: &Rule) -> u8 {
     }
 }
 
-pub(crate) fn allows(rules: &[Rule], caller: &str, request: &Request, default_allows: bool) -> bool {
+pub(crate) fn allows(
+    rules: &[Rule],
+    caller: &str,
+    request: &Request,
+    default_allows: bool,
+) -> bool {
     let Some(rule) = deciding(rules, caller) else {
         return default_allows;
     };

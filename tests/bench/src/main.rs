@@ -9,6 +9,7 @@ mod child;
 mod handshake;
 mod l4;
 mod memory;
+mod metrics;
 mod options;
 mod process;
 mod propagation;
@@ -22,7 +23,7 @@ use options::Options;
 /// Whatever went wrong; a benchmark ends with it.
 type Failure = Box<dyn Error + Send + Sync>;
 
-const USAGE: &str = "usage: mesh-bench authorize|handshake|l4|propagation|memory \
+const USAGE: &str = "usage: mesh-bench authorize|handshake|l4|memory|metrics|propagation \
                      [--rounds N] [--seconds S] [--changes N] [--connections N]";
 
 #[tokio::main]
@@ -35,6 +36,7 @@ async fn main() -> ExitCode {
         "child" => child::run(&rest).await,
         "handshake" => handshake::run().await,
         "authorize" => authorize::run(),
+        "metrics" => Options::parse(&rest).map(|options| metrics::run(&options)),
         "l4" | "propagation" | "memory" => match Options::parse(&rest) {
             Ok(options) if what == "l4" => l4::run(&options).await,
             Ok(options) if what == "memory" => memory::run(&options).await,

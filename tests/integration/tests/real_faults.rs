@@ -9,6 +9,8 @@ mod agents;
 mod answers;
 #[path = "real_faults/expiry.rs"]
 mod expiry;
+#[path = "real_faults/lost_agent.rs"]
+mod lost_agent;
 #[path = "real_faults/servers.rs"]
 mod servers;
 #[path = "real_faults/tokens.rs"]
