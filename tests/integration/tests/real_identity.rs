@@ -267,7 +267,8 @@ async fn a_caller_that_is_not_a_member_is_refused_each_with_its_own_error() {
     let connector = Connector::new(from_agent(&agent, "web").await);
     let destination = Destination::new(address, ca.id("api"));
     let (called, accepted) = tokio::join!(connector.connect(&destination), listener.accept());
-    assert_eq!(accepted.unwrap().peer.id(), &ca.id("web"));
+    let accepted = accepted.unwrap();
+    assert_eq!(accepted.peer().unwrap().id(), &ca.id("web"));
     called.unwrap();
 }
 

@@ -87,13 +87,13 @@ where
                 Err(Unfit::Elsewhere(location)) => Refusal::redirect(location),
                 Err(Unfit::Malformed(reason)) => {
                     tracing::debug!(method = %head.method, %reason, "request refused");
-                    Refusal::Malformed.answer(Dialect::of(&head.headers))
+                    Refusal::Malformed.answer(Dialect::of(&head))
                 }
             },
             Err(reason) => {
                 let denied = Denied::new(reason, head.extensions.get::<Peer>().cloned());
                 denied.log(&head);
-                denied.answer(Dialect::of(&head.headers), false)
+                denied.answer(Dialect::of(&head), false)
             }
         };
         ResponseFuture::refused(refusal)

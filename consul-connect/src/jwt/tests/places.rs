@@ -38,7 +38,7 @@ fn a_header_has_its_prefix_anywhere_and_the_rest_is_the_token() {
         ("Bearer ", &["bearer T"], &[]),
         ("Bearer ", &["T"], &[]),
         ("Bearer ", &["Bearer"], &[]),
-        ("Bearer ", &["Bearer  "], &[]),
+        ("Bearer ", &["Bearer  "], &[""]),
         ("Bearer ", &["Bearer T,x"], &["T,x"]),
         ("Bearer ", &["Bearer T x"], &["T x"]),
         ("Bearer ", &["Basic x", "Bearer T"], &["T"]),

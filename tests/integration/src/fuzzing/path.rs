@@ -56,12 +56,9 @@ fn rules(bits: u8) -> RequestNormalization {
 
 fn is_in_one_spelling(rules: RequestNormalization, head: &Parts) {
     if rules.underscore_headers != UnderscoreHeaders::Allow {
-        let names = head.headers.keys().map(HeaderName::as_str);
-        assert!(
-            names.clone().all(|name| !name.contains('_')),
-            "{:?}",
-            head.headers
-        );
+        let mut names = head.headers.keys().map(HeaderName::as_str);
+        let spelled = names.all(|name| !name.contains('_'));
+        assert!(spelled, "{:?}", head.headers);
     }
     let path = head.uri.path();
     match head.method {

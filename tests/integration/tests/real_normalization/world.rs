@@ -106,11 +106,13 @@ impl World {
             EscapedSlashes::Reject => "REJECT_REQUEST",
             EscapedSlashes::UnescapeAndRedirect => "UNESCAPE_AND_REDIRECT",
             EscapedSlashes::UnescapeAndForward => "UNESCAPE_AND_FORWARD",
+            other => panic!("{other:?}"),
         };
         let underscores = match rules.underscore_headers {
             UnderscoreHeaders::Allow => "ALLOW",
             UnderscoreHeaders::Reject => "REJECT_REQUEST",
             UnderscoreHeaders::Drop => "DROP_HEADER",
+            other => panic!("{other:?}"),
         };
         let entry = json!({ "Kind": "mesh", "HTTP": { "Incoming": { "RequestNormalization": {
             "InsecureDisablePathNormalization": rules.insecure_disable_path_normalization,
