@@ -104,13 +104,11 @@ impl Backoff {
         };
         // 2^20 × 100 ms is above every cap, and far from an overflow.
         let doublings = failures.saturating_sub(1).min(20);
-        let base = match trouble {
-            Trouble::Unreachable => UNREACHABLE_BASE,
-            _ => floor.max(BASE),
+        let spread = match trouble {
+            Trouble::Unreachable => UNREACHABLE_BASE * ((1 << doublings) - 1),
+            _ => floor.max(BASE).saturating_mul(1 << doublings),
         };
-        let spread = base
-            .saturating_mul(1 << doublings)
-            .min(cap.saturating_sub(floor));
+        let spread = spread.min(cap.saturating_sub(floor));
         floor + spread.mul_f64(random.clamp(0.0, 1.0))
     }
 }
@@ -125,10 +123,11 @@ pub(crate) const LOCAL_CAP: Duration = Duration::from_millis(1500);
 /// Longest pause for a server elsewhere.
 pub(crate) const REMOTE_CAP: Duration = Duration::from_secs(30);
 
-/// All watches of a process together do not connect more often than five times a second.
-const UNREACHABLE_FLOOR: Duration = Duration::from_millis(200);
+/// The first attempt follows within a quarter of a second, and all watches of a process together do not connect more often than
+/// four times a second.
+const UNREACHABLE_FLOOR: Duration = Duration::from_millis(250);
 
-/// The first attempt after a lost connection follows within a quarter of a second.
+/// How far the second pause may reach above the floor. Processes are apart by the moments at which their connections broke.
 const UNREACHABLE_BASE: Duration = Duration::from_millis(50);
 
 /// One attempt that is for all watches of a process may come more often than each of theirs.
@@ -180,13 +179,12 @@ mod tests {
     }
 
     #[test]
-    fn a_server_out_of_reach_is_tried_within_a_quarter_of_a_second_and_never_more_than_five_times_in_one()
-     {
+    fn a_server_out_of_reach_is_tried_within_a_quarter_of_a_second_and_never_more_often() {
         for local in [true, false] {
             let pause = |n, random| Backoff::new(local).delay(n, Trouble::Unreachable, random);
             assert_eq!(pause(1, 1.0), Duration::from_millis(250));
             for n in [1, 2, 3, 10, u32::MAX] {
-                assert_eq!(pause(n, 0.0), Duration::from_millis(200));
+                assert_eq!(pause(n, 0.0), Duration::from_millis(250));
             }
         }
         let longest = |local| Backoff::new(local).delay(u32::MAX, Trouble::Unreachable, 1.0);

@@ -3,15 +3,15 @@
 use std::{sync::Arc, time::Duration};
 
 use tokio::{
-    sync::watch,
-    time::{Instant, sleep},
+    sync::{Mutex, watch},
+    time::{Instant, sleep, timeout},
 };
 
 use super::{
     backoff::{Backoff, Trouble},
     blocking::{Basis, Next, Outcome, Position, Reply, State, step},
     breaker::{self, Breaker, Pass},
-    budget::{self, Budget},
+    budget::{self, Budget, Slot},
     journal::{Answered, Journal},
     pace::Pace,
     published::Published,
@@ -50,6 +50,8 @@ pub(crate) struct Shared {
     backoff: Backoff,
     limit: Breaker,
     reach: Breaker,
+    /// Held by a watch whose connection broke while it asks again.
+    retries: Mutex<()>,
     /// Counts the requests that succeeded where one had failed before, or none had been made.
     recoveries: watch::Sender<u64>,
     /// Counts the requests that succeeded where one had failed before.
@@ -63,6 +65,7 @@ impl Shared {
             backoff,
             limit: Breaker::new(Trouble::Limited, backoff),
             reach: Breaker::new(Trouble::Unreachable, backoff),
+            retries: Mutex::default(),
             recoveries: watch::Sender::new(0),
             returns: watch::Sender::new(0),
         }
@@ -104,15 +107,27 @@ impl Shared {
         }
     }
 
+    /// Takes in what a request sent at `sent` says about the troubles that all have.
+    fn heard<T>(&self, sent: Sent, reply: &Reply<T>, failure: Option<&Error>) {
+        let trouble = failure.map(Trouble::of);
+        match (trouble, failure) {
+            (Some(Trouble::Unreachable), Some(error)) => self.reach.trip(sent.reach, error),
+            (Some(Trouble::Limited), Some(error)) => self.limit.trip(sent.limit, error),
+            _ => {}
+        }
+        // Whatever it says, it is there.
+        if matches!(reply, Reply::Answer(_)) || failure.is_some_and(is_answer) {
+            self.reach.reset(sent.reach);
+        }
+    }
+
     /// Waits in a trouble that all have, whose end one finds out. `None` if it is one of its own.
-    async fn pass(&self, trouble: Trouble, error: &Error, sent: Sent) -> Option<Pass> {
-        let (breaker, sent) = match trouble {
-            Trouble::Limited => (&self.limit, sent.limit),
-            Trouble::Unreachable => (&self.reach, sent.reach),
-            _ => return None,
-        };
-        breaker.trip(sent, error);
-        Some(breaker.pass().await)
+    async fn pass(&self, trouble: Trouble) -> Option<Pass> {
+        match trouble {
+            Trouble::Limited => Some(self.limit.pass().await),
+            Trouble::Unreachable => Some(self.reach.pass().await),
+            _ => None,
+        }
     }
 }
 
@@ -131,6 +146,7 @@ pub(crate) async fn drive<A: Ask>(
     // Since when its polls have not been ended by ourselves.
     let mut undisturbed = born;
     let mut probes = false;
+    let mut kept = None;
     let _present = shared.budget.enter();
     loop {
         pause(pace.take(born.elapsed())).await;
@@ -142,14 +158,25 @@ pub(crate) async fn drive<A: Ask>(
             });
         };
         let probing = std::mem::take(&mut probes);
+        // One by one: the first finds out for all whether there is still an agent.
+        let turn = match &kept {
+            Some(_) => timeout(RETRY_TURN, shared.retries.lock()).await.ok(),
+            None => None,
+        };
+        let slot = match kept.take() {
+            Some(slot) => slot,
+            None => shared.budget.slot(state.position.blocks()).await,
+        };
         let question = (&state.position, longest, probing);
-        let (sent, reply, failure) = request(&mut ask, question, &shared, counted).await;
+        let (sent, reply, failure, slot) =
+            request(&mut ask, question, &shared, slot, counted).await;
+        shared.heard(sent, &reply, failure.as_ref());
+        drop(turn);
+        // When an agent ends, all open polls do. If each left its slot to the next watch, as many would connect in vain before
+        // one of them can tell the others.
+        kept = (state.position.blocks() && failure.as_ref().is_some_and(is_break)).then_some(slot);
         if matches!(reply, Reply::Cut) {
             undisturbed = Instant::now();
-        }
-        // Whatever it says, it is there.
-        if matches!(reply, Reply::Answer(_)) || failure.as_ref().is_some_and(is_answer) {
-            shared.reach.reset(sent.reach);
         }
         let (after, outcome, next) = step(state, reply);
         state = after;
@@ -188,9 +215,7 @@ pub(crate) async fn drive<A: Ask>(
             Next::Backoff(failures) => {
                 let now = failure.as_ref().map_or(Trouble::Away, Trouble::of);
                 trouble = Some(now);
-                if let Some(error) = &failure
-                    && let Some(passed) = shared.pass(now, error, sent).await
-                {
+                if let Some(passed) = shared.pass(now).await {
                     probes = passed == Pass::Probe;
                     continue;
                 }
@@ -207,20 +232,19 @@ pub(crate) async fn drive<A: Ask>(
     }
 }
 
-/// One request, with a slot for its time, and what was thought of the server when it was sent. It is `counted` when it is, which
-/// is not when everybody knows that there is no connection, and it is not this one that finds out.
-async fn request<A: Ask>(
+/// One request, and what was thought of the server when it was sent. It is `counted` when it is, which is not when everybody
+/// knows that there is no connection, and it is not this one that finds out.
+async fn request<'a, A: Ask>(
     ask: &mut A,
     (position, longest, probing): (&Position, Duration, bool),
     shared: &Shared,
+    mut slot: Slot<'a>,
     counted: impl FnOnce(),
-) -> (Sent, Reply<A::Value>, Option<Error>) {
-    let budget = &shared.budget;
-    let mut slot = budget.slot(position.blocks()).await;
+) -> (Sent, Reply<A::Value>, Option<Error>, Slot<'a>) {
     let sent = shared.now();
     if !probing && let Some(error) = shared.reach.foretold() {
         let error = error.with_operation(format!("reading {}", ask.path()));
-        return (sent, Reply::Failed, Some(error));
+        return (sent, Reply::Failed, Some(error), slot);
     }
     counted();
     let wait = slot.turn.map_or(longest, |turn| turn.min(longest));
@@ -229,23 +253,26 @@ async fn request<A: Ask>(
     }
     let answer = tokio::select! {
         answer = ask.ask(position, wait) => Some(answer),
-        () = budget.wanted_back(wait), if position.blocks() => None,
+        () = shared.budget.wanted_back(wait), if position.blocks() => None,
     };
     // Also when it was ended for the sake of others: they need its slot now, and it was a long one.
     slot.over();
-    let Some(answer) = answer else {
-        return (sent, Reply::Cut, None);
-    };
     match answer {
-        Ok(response) => (sent, Reply::Answer(response), None),
-        Err(error) if error.is_timeout() => (sent, Reply::TimedOut, Some(error)),
-        Err(error) => (sent, Reply::Failed, Some(error)),
+        Some(Ok(response)) => (sent, Reply::Answer(response), None, slot),
+        Some(Err(error)) if error.is_timeout() => (sent, Reply::TimedOut, Some(error), slot),
+        Some(Err(error)) => (sent, Reply::Failed, Some(error), slot),
+        None => (sent, Reply::Cut, None, slot),
     }
 }
 
 /// Whether somebody said this, rather than nobody anything.
 fn is_answer(error: &Error) -> bool {
     error.status().is_some()
+}
+
+/// Whether there was a connection, and it is no more.
+fn is_break(error: &Error) -> bool {
+    !is_answer(error) && !error.is_timeout() && Trouble::of(error) == Trouble::Away
 }
 
 /// A timer of zero length still costs up to a millisecond.
@@ -257,3 +284,6 @@ async fn pause(length: Duration) {
 
 /// How often something is read that Consul cannot block on.
 const POLL: Duration = Duration::from_secs(5);
+
+/// How long a watch whose connection broke waits for another one to have asked again. An agent that has ended says so at once.
+const RETRY_TURN: Duration = Duration::from_millis(100);

@@ -107,6 +107,7 @@ impl Ask for Server {
         shared.asked.lock().expect("no panic").push(Instant::now());
         let mut mode = shared.mode.subscribe();
         if *mode.borrow_and_update() == Mode::Gone {
+            sleep(Duration::from_millis(1)).await;
             return Err(away());
         }
         let open = shared.open.fetch_add(1, Ordering::Relaxed) + 1;
