@@ -36,5 +36,8 @@ fn has_stray_byte(target: &[u8]) -> bool {
     let query = target.iter().position(|byte| *byte == b'?');
     let (path, query) = target.split_at(query.unwrap_or(target.len()));
     let is_stray = |byte: &u8| *byte <= b' ' || b"<>\x7f".contains(byte);
-    target.iter().any(is_stray) || path.contains(&b'`') || query.contains(&b'"')
+    target.iter().any(is_stray)
+        || path.contains(&b'`')
+        || query.contains(&b'"')
+        || std::str::from_utf8(target).is_err()
 }

@@ -228,7 +228,7 @@ pub(crate) fn random_target(random: &mut SmallRng) -> Vec<u8> {
         "|", "=", "~", "%7e",
     ];
     let mut target = match random.random_range(0..64) {
-        0 => b"http://api".to_vec(),
+        0 => b"http://api/".to_vec(),
         1 => Vec::new(),
         _ => b"/".to_vec(),
     };
