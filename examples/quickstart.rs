@@ -46,7 +46,7 @@ async fn main() -> Result<()> {
             began.elapsed()
         );
         if let Some(intentions) = api.intentions() {
-            println!("  {}", intentions.explain_service(web.service()).because);
+            println!("  {}", intentions.explain_service(web.service(), None).because);
         }
     }
 
