@@ -28,8 +28,9 @@ pub(crate) async fn run(options: &Options) -> Result<(), Failure> {
         options.turn
     );
     let agent = Consul::new(find_consul(Version::Newest)?).start().await?;
-    for protocol in Protocol::ALL {
-        let world = World::start(&agent, protocol).await?;
+    let all = Protocol::ALL.into_iter();
+    for protocol in all.filter(|&one| options.protocol.is_none_or(|only| one == only)) {
+        let world = World::start(&agent, protocol, options.others).await?;
         let mut rows: Vec<Row> = world.ways.iter().map(|way| Row::new(&way.name)).collect();
         for way in &world.ways {
             world.open(way).await?;
@@ -76,7 +77,7 @@ struct World<'a> {
 }
 
 impl<'a> World<'a> {
-    async fn start(agent: &'a Agent, protocol: Protocol) -> Result<Self, Failure> {
+    async fn start(agent: &'a Agent, protocol: Protocol, others: bool) -> Result<Self, Failure> {
         let ca = TestCa::new("11111111-2222-3333-4444-555555555555.consul");
         let directory = tempfile::tempdir()?;
         for service in ["web", "api"] {
@@ -92,6 +93,9 @@ impl<'a> World<'a> {
         };
         let plain = world.bare(protocol).await?;
         world.member(protocol).await?;
+        if !others {
+            return Ok(world);
+        }
         if protocol != Protocol::Grpc {
             world.go(protocol).await?;
         }

@@ -24,7 +24,8 @@ use options::Options;
 type Failure = Box<dyn Error + Send + Sync>;
 
 const USAGE: &str = "usage: mesh-bench authorize|handshake|l4|memory|metrics|propagation \
-                     [--rounds N] [--seconds S] [--changes N] [--connections N]";
+                     [--rounds N] [--seconds S] [--protocol h1|h2|grpc] [--others true|false] \
+                     [--changes N] [--connections N]";
 
 #[tokio::main]
 async fn main() -> ExitCode {

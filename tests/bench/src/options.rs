@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::{Failure, USAGE};
+use crate::{Failure, USAGE, child::Protocol};
 
 /// The defaults are for a look: about a minute.
 #[derive(Clone, Copy, Debug)]
@@ -11,6 +11,10 @@ pub(crate) struct Options {
     pub(crate) rounds: usize,
     /// How long a turn is.
     pub(crate) turn: Duration,
+    /// The one protocol to look at; all of them otherwise.
+    pub(crate) protocol: Option<Protocol>,
+    /// Whether the Go SDK and Envoy have their turns too.
+    pub(crate) others: bool,
     /// How many changes of each kind are made in Consul.
     pub(crate) changes: usize,
     /// How many idle connections are held.
@@ -22,6 +26,8 @@ impl Options {
         let mut options = Self {
             rounds: 3,
             turn: Duration::from_secs(1),
+            protocol: None,
+            others: true,
             changes: 15,
             connections: 2000,
         };
@@ -32,6 +38,8 @@ impl Options {
             match name.as_str() {
                 "--rounds" => options.rounds = value.parse::<usize>()?.max(1),
                 "--seconds" => options.turn = Duration::try_from_secs_f64(value.parse()?)?,
+                "--protocol" => options.protocol = Some(value.parse()?),
+                "--others" => options.others = value.parse()?,
                 "--changes" => options.changes = value.parse::<usize>()?.max(1),
                 "--connections" => options.connections = value.parse::<usize>()?.max(100),
                 _ => return Err(USAGE.into()),
