@@ -66,6 +66,7 @@ mod client;
 mod cluster;
 mod endpoint;
 mod error;
+mod gather;
 mod grpc;
 mod head;
 mod measure;

@@ -4,7 +4,7 @@ use std::{
     convert::Infallible,
     future::Future,
     pin::Pin,
-    sync::{Arc, OnceLock},
+    sync::{Arc, Mutex, OnceLock, PoisonError},
     task,
 };
 
@@ -24,7 +24,10 @@ use super::{
     open::{Answer, BoxIo},
     state::Dial,
 };
-use crate::error::{Error, ErrorKind};
+use crate::{
+    error::{Error, ErrorKind},
+    gather::{Gathering, Writes, gather},
+};
 
 /// A version of HTTP on the wire.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -63,11 +66,11 @@ pub(super) async fn establish(shared: &Arc<Shared>, dial: Dial) -> Result<Fresh,
     };
     let (gone, io_gone) = oneshot::channel();
     let conn = Arc::new(Conn::new(opened.generation, protocol));
-    let io = TokioIo::new(Tracked {
+    let io = Tracked {
         io: opened.io,
         conn: Arc::clone(&conn),
         _gone: gone,
-    });
+    };
     let failed = |source: hyper::Error| {
         let context = format!("starting HTTP on a connection to {}", shared.open.name());
         match conn.refused() {
@@ -80,8 +83,10 @@ pub(super) async fn establish(shared: &Arc<Shared>, dial: Dial) -> Result<Fresh,
     // live; the keeper, which ends with the stream, aborts them when the connection is cut.
     let (sender, aborts) = match protocol {
         Protocol::Http1 => {
-            let (mut sender, connection) =
-                http1::Builder::new().handshake(io).await.map_err(failed)?;
+            let (mut sender, connection) = http1::Builder::new()
+                .handshake(TokioIo::new(io))
+                .await
+                .map_err(failed)?;
             let task = tokio::spawn(async move {
                 if let Err(error) = connection.with_upgrades().await {
                     tracing::debug!(%error, "an HTTP/1.1 connection ended");
@@ -92,14 +97,15 @@ pub(super) async fn establish(shared: &Arc<Shared>, dial: Dial) -> Result<Fresh,
             (Sender::H1(sender), [Some(task.abort_handle()), None])
         }
         Protocol::Http2 => {
-            let executor = Executor::default();
+            let (io, writes) = gather(io);
+            let executor = Executor::new(writes);
             let (sender, connection) = http2::Builder::new(executor.clone())
                 .timer(TokioTimer::new())
                 .keep_alive_interval(shared.config.keep_alive_interval)
                 .keep_alive_timeout(shared.config.keep_alive_timeout)
                 .initial_stream_window_size(STREAM_WINDOW)
                 .initial_connection_window_size(CONNECTION_WINDOW)
-                .handshake(io)
+                .handshake(TokioIo::new(io))
                 .await
                 .map_err(failed)?;
             let task = tokio::spawn(async move {
@@ -195,17 +201,30 @@ impl AsyncWrite for Tracked {
     }
 }
 
-/// Spawns hyper's h2 tasks and remembers the first.
+/// Spawns hyper's h2 tasks. The first is the connection, and is remembered.
 ///
 /// Dropping hyper's h2 `Connection` future does not stop the connection: the task that owns the
-/// stream is another one, given to the executor during the handshake, before any other. Aborting
-/// that one ends the connection and every stream on it.
-#[derive(Clone, Default)]
-struct Executor(Arc<OnceLock<AbortHandle>>);
+/// stream is another one, given to the executor during the handshake, before any other. It sends
+/// what was written, and aborting it ends the connection and every stream on it.
+#[derive(Clone)]
+struct Executor(Arc<First>);
+
+struct First {
+    /// Until it is spawned.
+    writes: Mutex<Option<Writes<Tracked>>>,
+    task: OnceLock<AbortHandle>,
+}
 
 impl Executor {
+    fn new(writes: Writes<Tracked>) -> Self {
+        Self(Arc::new(First {
+            writes: Mutex::new(Some(writes)),
+            task: OnceLock::new(),
+        }))
+    }
+
     fn first(&self) -> Option<AbortHandle> {
-        self.0.get().cloned()
+        self.0.task.get().cloned()
     }
 }
 
@@ -214,7 +233,19 @@ where
     F: Future<Output = ()> + Send + 'static,
 {
     fn execute(&self, future: F) {
-        let task = tokio::spawn(future);
-        self.0.get_or_init(|| task.abort_handle());
+        let writes = match self.0.task.get() {
+            Some(_) => None,
+            None => {
+                let writes = self.0.writes.lock();
+                writes.unwrap_or_else(PoisonError::into_inner).take()
+            }
+        };
+        let Some(writes) = writes else {
+            tokio::spawn(future);
+            return;
+        };
+        let task = tokio::spawn(Gathering::new(future, writes));
+        // Only one has the writes.
+        let _ = self.0.task.set(task.abort_handle());
     }
 }

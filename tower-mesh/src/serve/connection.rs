@@ -32,7 +32,11 @@ use super::{
     request::Requests,
     tether::{Tether, tether},
 };
-use crate::{error::BoxError, time::later};
+use crate::{
+    error::BoxError,
+    gather::{Gathering, gather},
+    time::later,
+};
 
 /// What is asked of a connection that must end.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -178,8 +182,9 @@ where
             )
         }
         Protocol::H2 => {
-            let io = Metered::new(io, limits.max_empty_frames);
-            Box::pin(limits.http2().serve_connection(TokioIo::new(io), requests))
+            let (io, writes) = gather(Metered::new(io, limits.max_empty_frames));
+            let connection = limits.http2().serve_connection(TokioIo::new(io), requests);
+            Box::pin(Gathering::new(connection, writes))
         }
     }
 }
@@ -275,8 +280,9 @@ where
     }
 }
 
-impl<I, S, B> Drain for http2::Connection<I, Requests<S>, TokioExecutor>
+impl<I, W, S, B> Drain for Gathering<http2::Connection<I, Requests<S>, TokioExecutor>, W>
 where
+    W: AsyncWrite + Unpin,
     I: hyper::rt::Read + hyper::rt::Write + Unpin + Send + 'static,
     S: Service<Request<Incoming>, Response = Response<B>> + Clone + Send + 'static,
     S::Future: Send + 'static,
@@ -285,7 +291,7 @@ where
     B::Error: Into<BoxError>,
 {
     fn drain(self: Pin<&mut Self>) {
-        self.graceful_shutdown();
+        self.connection().graceful_shutdown();
     }
 }
 
