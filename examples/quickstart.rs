@@ -46,7 +46,10 @@ async fn main() -> Result<()> {
             began.elapsed()
         );
         if let Some(intentions) = api.intentions() {
-            println!("  {}", intentions.explain_service(web.service(), None).because);
+            println!(
+                "  {}",
+                intentions.explain_service(web.service(), None).because
+            );
         }
     }
 

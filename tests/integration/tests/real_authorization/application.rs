@@ -107,20 +107,22 @@ async fn echo(stream: impl AsyncRead + AsyncWrite) {
 fn headers(map: &HeaderMap) -> BTreeMap<String, String> {
     let mut all: BTreeMap<String, String> = BTreeMap::new();
     for (name, value) in map {
-        // An empty cookie says nothing, and Envoy's HTTP/2 leaves it out.
-        if OF_THE_HOP.contains(&name.as_str()) || (name == COOKIE && value.is_empty()) {
+        if OF_THE_HOP.contains(&name.as_str()) {
             continue;
         }
         let value = String::from_utf8_lossy(value.as_bytes());
-        match all.get_mut(name.as_str()) {
-            Some(lines) => {
-                let between = if name == COOKIE { "; " } else { "," };
-                lines.push_str(between);
-                lines.push_str(&value);
-            }
-            None => {
-                all.insert(name.to_string(), value.into_owned());
-            }
+        let mut add = |separator: &str, part: &str| match all.get_mut(name.as_str()) {
+            Some(lines) => lines.extend([separator, part]),
+            None => drop(all.insert(name.to_string(), part.to_owned())),
+        };
+        match name == COOKIE {
+            // Its empty parts say nothing, and Envoy's HTTP/2 leaves some of them out.
+            true => (value
+                .split(';')
+                .map(str::trim)
+                .filter(|part| !part.is_empty()))
+            .for_each(|part| add("; ", part)),
+            false => add(",", &value),
         }
     }
     all
