@@ -68,7 +68,9 @@ pub(crate) enum Unknown {
 }
 
 /// An expression with what it matches, said in another way.
-pub(crate) const EXPRESSIONS: [(&str, fn(&str) -> bool); 4] = [
+type Expression = (&'static str, fn(&str) -> bool);
+
+pub(crate) const EXPRESSIONS: [Expression; 4] = [
     (".*", |_| true),
     ("/a|/admin", |path| path == "/a" || path == "/admin"),
     ("(?i)/ADMIN.*", |path| {

@@ -70,9 +70,9 @@ pub(crate) fn normalize(rules: RequestNormalization, head: &mut Parts) -> Result
         return Err(location.map_or_else(|_| malformed(TOO_LONG), Unfit::Elsewhere));
     }
     // Only its length can be wrong: escapes are longer than what they stand for.
-    let target = PathAndQuery::from_maybe_shared(target).map_err(|_| malformed(TOO_LONG))?;
+    let target = PathAndQuery::from_maybe_shared(target).map_err(|_invalid| malformed(TOO_LONG))?;
     head.uri = with_target(std::mem::take(&mut head.uri), target)
-        .map_err(|_| malformed("the path goes with nothing else of the URI"))?;
+        .map_err(|_invalid| malformed("the path goes with nothing else of the URI"))?;
     Ok(())
 }
 
