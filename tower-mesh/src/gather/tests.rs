@@ -39,7 +39,7 @@ impl AsyncWrite for Log {
 fn connection(
     mut stream: Gathered<Log>,
     turns: &[&[&'static [u8]]],
-) -> impl Future<Output = io::Error> + Unpin {
+) -> impl Future<Output = io::Error> + Unpin + use<> {
     let mut turns: VecDeque<Vec<_>> = turns.iter().map(|turn| turn.to_vec()).collect();
     std::future::poll_fn(move |cx| {
         for piece in turns.pop_front().unwrap_or_default() {

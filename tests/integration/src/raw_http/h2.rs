@@ -76,7 +76,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> H2<S> {
             };
             match kind {
                 SETTINGS if flags & ACK == 0 => {
-                    drop(self.write(&frame(SETTINGS, ACK, 0, &[])).await)
+                    drop(self.write(&frame(SETTINGS, ACK, 0, &[])).await);
                 }
                 PING if flags & ACK == 0 => drop(self.write(&frame(PING, ACK, 0, &payload)).await),
                 GOAWAY => {
