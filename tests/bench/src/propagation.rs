@@ -78,7 +78,7 @@ async fn intentions(agent: &Agent, api: &Mesh, changes: usize) -> Result<Both, F
         };
         let effect = async {
             let mut generation = intentions.status().generation;
-            while intentions.explain_service(&web).decision.is_allow() != allow {
+            while intentions.explain_service(&web, None).verdict.is_allow() != allow {
                 timeout(LONG, async {
                     while intentions.status().generation == generation {
                         sleep(LOOK).await;

@@ -179,7 +179,7 @@ fn a_good_token_beside_one_that_nobody_verified_is_refused() {
         let (_, tokens) = edited(&entries, request(uri, &header));
         assert_eq!(refused(&tokens, "okta").as_deref(), *expected, "{uri}");
     }
-    let many = vec!["access_token=x"; 5].join("&");
+    let many = ["access_token=x"; 5].join("&");
     let (_, tokens) = edited(&entries, request(&format!("/?{many}"), &[]));
     let text = refused(&tokens, "okta").expect("too many");
     assert_eq!(text, "there are more than 4 tokens in the request");

@@ -44,7 +44,7 @@ pub(crate) async fn exchange(
             more(stream, &mut body).await?;
         }
     } else if let Some(length) = length {
-        let length: usize = length.parse().map_err(|_| ErrorKind::InvalidData)?;
+        let length: usize = length.parse().map_err(|_invalid| ErrorKind::InvalidData)?;
         while body.len() < length {
             more(stream, &mut body).await?;
         }

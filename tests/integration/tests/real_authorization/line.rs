@@ -90,7 +90,7 @@ impl<'a> Line<'a> {
             .await
     }
 
-    async fn echo(&mut self) -> io::Result<Answer> {
+    async fn echo(&self) -> io::Result<Answer> {
         let mut stream = self.connect().await?;
         stream.write_all(b"hello").await?;
         stream.flush().await?;

@@ -236,7 +236,8 @@ pub(crate) fn random_target(random: &mut SmallRng) -> Vec<u8> {
         match random.random_range(0..40) {
             // Neither of them ends the request.
             0 => {
-                target.extend(Some(random.random::<u8>()).filter(|byte| !b"\r\n\0 ".contains(byte)))
+                target
+                    .extend(Some(random.random::<u8>()).filter(|byte| !b"\r\n\0 ".contains(byte)));
             }
             1 => target.extend(format!("%{:02x}", random.random::<u8>()).bytes()),
             _ => target.extend(PIECES[random.random_range(0..PIECES.len())].bytes()),

@@ -156,23 +156,19 @@ impl Cases {
             (
                 false,
                 "6: may sign certificates",
-                vec![sign.clone(), Usage::KeyCertSign],
+                vec![sign, Usage::KeyCertSign],
             ),
             (
                 false,
                 "6: may only sign certificates",
                 vec![Usage::KeyCertSign],
             ),
-            (
-                false,
-                "7: may sign revocations",
-                vec![sign.clone(), Usage::CrlSign],
-            ),
+            (false, "7: may sign revocations", vec![sign, Usage::CrlSign]),
             (false, "7: may only sign revocations", vec![Usage::CrlSign]),
             (
                 false,
                 "7: may sign both",
-                vec![sign.clone(), Usage::KeyCertSign, Usage::CrlSign],
+                vec![sign, Usage::KeyCertSign, Usage::CrlSign],
             ),
             (false, "8: no key usage", vec![]),
             (
@@ -195,21 +191,21 @@ impl Cases {
                 "8: may not sign: commitment",
                 vec![Usage::ContentCommitment],
             ),
-            (true, "8: may sign and nothing else", vec![sign.clone()]),
+            (true, "8: may sign and nothing else", vec![sign]),
             (
                 true,
                 "9: encipherment as well",
-                vec![sign.clone(), Usage::KeyEncipherment],
+                vec![sign, Usage::KeyEncipherment],
             ),
             (
                 true,
                 "9: agreement as well",
-                vec![sign.clone(), Usage::KeyAgreement],
+                vec![sign, Usage::KeyAgreement],
             ),
             (
                 true,
                 "9: commitment as well",
-                vec![sign.clone(), Usage::ContentCommitment],
+                vec![sign, Usage::ContentCommitment],
             ),
         ] {
             self.leaf(

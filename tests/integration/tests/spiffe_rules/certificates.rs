@@ -90,7 +90,7 @@ impl Spec {
         if let Some(subject) = self.subject {
             params.distinguished_name.push(DnType::CommonName, subject);
         }
-        params.is_ca = self.ca.clone();
+        params.is_ca = self.ca;
         let date = |offset: i64| {
             let seconds = NOW.saturating_add_signed(offset);
             let time = ASN1Time::from_timestamp(seconds.try_into().expect("a date in range"));

@@ -63,7 +63,7 @@ impl Cases {
             false,
             "11: our root for another trust domain",
             vec![good.clone()],
-            own.clone(),
+            own,
             "other.consul",
         );
         let foreign = Spec::named(vec![uri("spiffe://other.consul/ns/default/dc/dc1/svc/web")]);
