@@ -129,13 +129,13 @@ impl World {
         }
     }
 
-    fn gateway(&self) -> String {
+    fn gateway() -> String {
         format!("spiffe://{TD}/gateway/mesh/dc/dc1")
     }
 
     /// The header as Envoy writes it.
-    fn says(&self, uri: &str) -> String {
-        let by = self.gateway();
+    fn says(uri: &str) -> String {
+        let by = Self::gateway();
         format!(
             "By={by};Hash=0a;Cert=\"-----BEGIN%20CERTIFICATE-----\";Chain=\"-----BEGIN%20CERTIFICATE-----\";Subject=\"\";URI={uri}"
         )
@@ -151,7 +151,7 @@ impl World {
     }
 
     fn gateway_leaf(&self) -> Material {
-        let spec = LeafSpec::new(&self.own.id("any")).uris([self.gateway()]);
+        let spec = LeafSpec::new(&self.own.id("any")).uris([Self::gateway()]);
         self.own.issue(&spec)
     }
 
@@ -194,9 +194,9 @@ async fn the_caller_behind_a_gateway_is_the_peer_and_the_header_is_gone() {
     let mut sender = world.h1(world.gateway_leaf()).await;
     for service in ["web", "billing", "web"] {
         let id = world.east.id(service).to_string();
-        let (status, text) = ask(&mut sender, &[&world.says(&id)]).await;
+        let (status, text) = ask(&mut sender, &[&World::says(&id)]).await;
         assert_eq!(status, StatusCode::OK);
-        let gateway = world.gateway();
+        let gateway = World::gateway();
         assert_eq!(text, format!("{id} of east via {gateway}, header false"));
     }
     let seen = except.seen.lock().expect("not poisoned").clone();
@@ -219,7 +219,7 @@ async fn over_h2_each_stream_has_its_own_caller() {
         let mut sender = sender.clone();
         sender.ready().await.expect("open");
         let id = world.east.id(service).to_string();
-        let response = sender.send_request(request(&[&world.says(&id)])).await;
+        let response = sender.send_request(request(&[&World::says(&id)])).await;
         let body = response
             .expect("a response")
             .collect()
@@ -237,33 +237,35 @@ async fn what_a_gateway_cannot_vouch_for_is_a_403() {
     let world = World::new(except.clone()).await;
     let mut sender = world.h1(world.gateway_leaf()).await;
     let web = world.east.id("web").to_string();
-    let good = world.says(&web);
+    let good = World::says(&web);
     let ours = world.own.id("web").to_string();
     for (what, claims) in [
         ("nothing", vec![]),
         ("two headers", vec![good.clone(), good.clone()]),
-        ("one of ours", vec![world.says(&ours)]),
+        ("one of ours", vec![World::says(&ours)]),
         (
             "a stranger",
-            vec![world.says("spiffe://33333333.consul/ns/default/dc/dc1/svc/web")],
+            vec![World::says(
+                "spiffe://33333333.consul/ns/default/dc/dc1/svc/web",
+            )],
         ),
         (
             "a gateway",
-            vec![world.says(&format!("spiffe://{EAST}/gateway/mesh/dc/dc1"))],
+            vec![World::says(&format!("spiffe://{EAST}/gateway/mesh/dc/dc1"))],
         ),
-        ("no id", vec![world.says("web")]),
+        ("no id", vec![World::says("web")]),
         ("two ids", vec![format!("{good};URI={web}")]),
         (
             "another's word",
             vec![format!("By=spiffe://{TD}/gateway/mesh/dc/dc2;URI={web}")],
         ),
         ("an element before", vec![format!("URI={ours},{good}")]),
-        ("no URI", vec![format!("By={}", world.gateway())]),
+        ("no URI", vec![format!("By={}", World::gateway())]),
         ("broken quotes", vec![format!("{good},Subject=\"")]),
         ("an empty element", vec![format!("{good},")]),
         (
             "another encoding",
-            vec![world.says(&web.replace("web", "%77eb"))],
+            vec![World::says(&web.replace("web", "%77eb"))],
         ),
     ] {
         let claims: Vec<&str> = claims.iter().map(String::as_str).collect();
@@ -282,7 +284,7 @@ async fn what_a_gateway_cannot_vouch_for_is_a_403() {
 #[tokio::test]
 async fn what_a_service_claims_is_not_believed() {
     let world = World::new(Arc::new(dangerously_allow_all())).await;
-    let admin = world.says(&world.east.id("admin").to_string());
+    let admin = World::says(&world.east.id("admin").to_string());
     for (material, who) in [
         (
             world.own.material("web"),
@@ -309,7 +311,7 @@ async fn a_caller_denied_later_is_refused_at_once_and_the_gateways_connection_is
     let world = World::new(except.clone()).await;
     let mut sender = world.h1(world.gateway_leaf()).await;
     let mut other = world.h1(world.gateway_leaf()).await;
-    let says = |service: &str| world.says(&world.east.id(service).to_string());
+    let says = |service: &str| World::says(&world.east.id(service).to_string());
     assert_eq!(ask(&mut sender, &[&says("web")]).await.0, StatusCode::OK);
     assert_eq!(ask(&mut other, &[&says("billing")]).await.0, StatusCode::OK);
     except.deny(true);
@@ -337,7 +339,7 @@ async fn a_caller_denied_later_is_refused_at_once_and_the_gateways_connection_is
 async fn a_cluster_peer_that_is_gone_has_no_callers_behind_the_gateway() {
     let world = World::new(Arc::new(dangerously_allow_all())).await;
     let mut sender = world.h1(world.gateway_leaf()).await;
-    let web = world.says(&world.east.id("web").to_string());
+    let web = World::says(&world.east.id("web").to_string());
     assert_eq!(ask(&mut sender, &[&web]).await.0, StatusCode::OK);
     // The same name for another trust domain.
     let elsewhere = TestCa::new("33333333.consul");
