@@ -107,7 +107,7 @@ async fn the_next_request_obeys_the_mesh_entry() {
     assert!(given.status().to_string().contains("NOT NORMALIZED"));
 
     write(&web, |wire| {
-        wire.headers_with_underscores_action = "SHOUT".into()
+        wire.headers_with_underscores_action = "SHOUT".into();
     })
     .await;
     until(&client("api"), "/", (403, "RBAC: access denied")).await;

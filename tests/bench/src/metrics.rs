@@ -17,10 +17,13 @@ use crate::{options::Options, rounds::now};
 /// Requests in a turn.
 const EACH: u32 = 100_000;
 
+/// What is done for each request of a turn.
+type Turn = Box<dyn Fn(&HeaderMap)>;
+
 /// What is done for each request.
 struct Contestant {
     name: &'static str,
-    turn: Box<dyn Fn(&HeaderMap)>,
+    turn: Turn,
     all: Vec<Duration>,
 }
 
@@ -28,7 +31,7 @@ pub(crate) fn run(options: &Options) {
     let recorder: &'static PrometheusRecorder =
         Box::leak(Box::new(PrometheusBuilder::new().build_recorder()));
     let decision = || Decision::Allow(Permit::by_default());
-    let contestants: [(&str, Box<dyn Fn(&HeaderMap)>); 6] = [
+    let contestants: [(&str, Turn); 6] = [
         ("control: a loop", Box::new(control)),
         ("control: the clock is read twice", Box::new(clock)),
         ("no recorder, a call", {
