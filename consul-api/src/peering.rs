@@ -115,8 +115,16 @@ impl Peerings<'_> {
     /// Needs `peering:read`, which `operator:read` implies.
     pub fn get(&self, name: impl Into<String>) -> Read<Option<Peering>> {
         let path = [Cow::from("peering"), name.into().into()];
-        let request = Request::with_decoder(Method::GET, path, |reply| reply.json_unless_missing())
-            .accept(&[StatusCode::NOT_FOUND]);
+        let request = Request::with_decoder(Method::GET, path, |reply| {
+            match reply.json_unless_missing::<Peering>()? {
+                // `[]` and `{}` can be read as one; neither says that the cluster peer is gone.
+                Some(peering) if peering.name.is_empty() => {
+                    Err("the answer is about no cluster peer".into())
+                }
+                peering => Ok(peering),
+            }
+        })
+        .accept(&[StatusCode::NOT_FOUND]);
         Read::new(self.client, request.sensitive())
     }
 

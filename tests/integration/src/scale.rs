@@ -22,6 +22,24 @@ pub fn scale() -> Scale {
 }
 
 impl Scale {
+    /// What made-up cases are made of: the same each time for every change, another each time for a proof. `variable` repeats a
+    /// run, and is printed with what it is.
+    ///
+    /// # Panics
+    /// When the variable holds no number.
+    #[must_use]
+    pub fn seed(self, variable: &str) -> u64 {
+        let seed = match (std::env::var(variable), self) {
+            (Ok(seed), _) => seed
+                .parse()
+                .unwrap_or_else(|_| panic!("{variable} is a number")),
+            (Err(_), Self::Ci) => 1,
+            (Err(_), Self::Full) => rand::random::<u32>().into(),
+        };
+        println!("{variable}={seed}");
+        seed
+    }
+
     /// `full`, or a fiftieth of it, and at least 1.
     #[must_use]
     pub fn of(self, full: u64) -> u64 {

@@ -73,11 +73,7 @@ fn worlds() -> [Row; 5] {
 
 #[tokio::test]
 async fn requests_end_as_behind_envoy_or_are_denied_for_a_named_reason() {
-    let seed: u64 = match std::env::var("MESH_AUTHORIZATION_SEED") {
-        Ok(seed) => seed.parse().expect("MESH_AUTHORIZATION_SEED is a number"),
-        Err(_) => rand::random::<u32>().into(),
-    };
-    println!("MESH_AUTHORIZATION_SEED={seed}");
+    let seed = scale().seed("MESH_AUTHORIZATION_SEED");
     let (count, requests) = match scale() {
         Scale::Full => (5, 44),
         // A fiftieth would not meet each kind of set once.

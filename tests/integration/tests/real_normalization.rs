@@ -84,9 +84,7 @@ async fn a_real_envoy_normalizes_as_we_do_whatever_the_mesh_entry_says() {
     let Some(mut world) = World::start().await else {
         return;
     };
-    let seed = std::env::var("MESH_SEED").ok();
-    let seed = seed.map_or_else(rand::random, |seed| seed.parse().expect("a number"));
-    println!("MESH_SEED={seed}");
+    let seed = scale().seed("MESH_NORMALIZATION_SEED");
     let mut random = SmallRng::seed_from_u64(seed);
     let settings = settings();
     let rounds = settings.len();
