@@ -13,7 +13,7 @@
 //! | the earlier of the two leafs expires | drained |
 //! | a drain's deadline passes | cut |
 //!
-//! A mesh gateway's connection is held to the rules about everybody who has called by it.
+//! The connection of a mesh gateway has no caller of its own. Its requests are held to the rules by whoever serves them.
 //!
 //! A cut works in the stream itself, so nobody who holds it has to cooperate.
 

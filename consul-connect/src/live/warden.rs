@@ -14,8 +14,8 @@ use super::{
     review::{Action, NO_REQUESTS, Present, review},
 };
 use crate::{
-    Authorize, Caller, Changes, ClusterPeers, Identity, InvalidPeer, MeshGateway, Peer, Permit,
-    Reason, Remote, Roots, Verdict,
+    Authorize, Caller, Changes, ClusterPeers, Identity, InvalidPeer, Peer, Permit, Reason, Remote,
+    Roots, Verdict,
     task::Task,
     tls::{Admits, Trust, Usage, verify},
 };
@@ -157,8 +157,7 @@ fn hold<'a>(
             && facts.cluster_peers != trust.cluster_peers.generation());
     let anchored = (other_roots || anchored_for.is_zero())
         .then(|| verified.anchored(&facts.remote, trust, rules.peer_is));
-    let crowded = matches!(&facts.remote, Remote::MeshGateway(gateway) if gateway.is_crowded());
-    let decide = changed.rules || changed.cluster_peers || crowded;
+    let decide = changed.rules || changed.cluster_peers;
     let authorize = rules.authorize.as_deref().filter(|_| decide);
     let present = Present {
         now: Instant::now(),
@@ -166,7 +165,10 @@ fn hold<'a>(
         anchored_for,
         anchored,
         verdict: authorize.map(|authorize| match &facts.remote {
-            Remote::MeshGateway(gateway) => ask_about_all(authorize, gateway, trust),
+            // Its requests are decided one by one, and held to the rules by whoever serves them.
+            Remote::MeshGateway(gateway) => gateway
+                .withdrawn(&trust.cluster_peers)
+                .map_or(Verdict::PerRequest, Verdict::Deny),
             Remote::Peer(peer) => ask(authorize, peer),
         }),
     };
@@ -198,17 +200,6 @@ fn hold<'a>(
 fn ask(authorize: &dyn Authorize, peer: &Peer) -> Verdict {
     let verdict = || authorize.connection(Caller::Peer(peer));
     catch_unwind(AssertUnwindSafe(verdict)).unwrap_or(Verdict::Deny(PANICKED))
-}
-
-/// Streams of everybody who has called by it may be open, and a connection can only be ended whole.
-fn ask_about_all(authorize: &dyn Authorize, gateway: &MeshGateway, trust: &Trust) -> Verdict {
-    let refused = gateway.refused(&trust.cluster_peers, |caller| {
-        match ask(authorize, caller) {
-            Verdict::Deny(reason) => Some(reason),
-            Verdict::Allow(_) | Verdict::PerRequest => None,
-        }
-    });
-    refused.map_or(Verdict::PerRequest, Verdict::Deny)
 }
 
 const PANICKED: Reason = Reason::fixed("panic", "the policy panicked while it decided");

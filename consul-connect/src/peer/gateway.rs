@@ -1,22 +1,18 @@
-use std::{
-    collections::HashMap,
-    fmt,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
-};
+use std::{fmt, sync::Arc};
 
-use arc_swap::ArcSwap;
+use arc_swap::{ArcSwap, ArcSwapOption};
 use rustls_pki_types::{CertificateDer, UnixTime};
 
 use super::Peer;
-use crate::{ClusterPeers, Reason, SpiffeId, cluster_peers::Known};
+use crate::{ClusterPeer, ClusterPeers, Reason, SpiffeId, TrustDomain, cluster_peers::Known};
 
 /// A verified mesh gateway of our own trust domain, datacenter and partition. Cheap to clone.
 ///
 /// It ends the TLS of services of cluster peers, and says of each request who calls. It may say so of those alone: a service
 /// of our own trust domain calls by itself.
+///
+/// Its connection carries requests of many callers. Whoever serves them holds each open request to the rules; the connection
+/// is only ended for what concerns the gateway itself, or a whole cluster peer.
 #[derive(Clone)]
 pub struct MeshGateway(Arc<Inner>);
 
@@ -26,20 +22,15 @@ struct Inner {
     not_after: UnixTime,
     anchored_until: UnixTime,
     cluster_peers: ClusterPeers,
-    callers: ArcSwap<Callers>,
-    crowded: AtomicBool,
+    /// Whose services have called by this connection. Requests of theirs may be open, so these must stay cluster peers.
+    heard: ArcSwap<Vec<Arc<ClusterPeer>>>,
+    /// Who called last and the id it was named by, because requests of one caller come in rows.
+    last: ArcSwapOption<(Box<str>, Peer)>,
 }
 
-/// Who has called on this connection. The rules hold for them as long as it is open, because a stream of theirs may be.
-#[derive(Clone, Default)]
-struct Callers(HashMap<Arc<str>, Peer>);
-
-/// So many callers of one connection are remembered: far more services than a cluster exports to one, and about a MiB.
-const MAX_CALLERS: usize = 4096;
-
-const CROWDED: Reason = Reason::fixed(
-    "gateway_crowded",
-    "too many different callers came by this connection of the mesh gateway",
+const NOT_PEERED: Reason = Reason::fixed(
+    "not_peered",
+    "a cluster whose services called by this gateway is no cluster peer any more",
 );
 
 impl MeshGateway {
@@ -56,8 +47,8 @@ impl MeshGateway {
             not_after,
             anchored_until,
             cluster_peers,
-            callers: ArcSwap::default(),
-            crowded: AtomicBool::new(false),
+            heard: ArcSwap::default(),
+            last: ArcSwapOption::empty(),
         }))
     }
 
@@ -68,43 +59,55 @@ impl MeshGateway {
 
     /// The caller that the gateway names: `uri` is the SPIFFE id it verified.
     ///
-    /// Takes no lock. Allocates for the first request of a caller on this connection.
+    /// Takes no lock. Allocates where it is not the caller of the request before.
     ///
     /// # Errors
     /// The [`Reason`] why this is nobody the gateway can speak for.
     pub fn caller(&self, uri: &str) -> Result<Peer, Reason> {
-        let Inner {
-            id,
-            cluster_peers,
-            callers,
-            crowded,
-            ..
-        } = &*self.0;
-        let own = id.trust_domain();
-        if let Some(known) = callers.load().0.get(uri)
-            && let Some(of) = known.of()
-            && cluster_peers.peek(|known| known.still_has(of, own))
+        let (cluster_peers, last) = (&self.0.cluster_peers, &self.0.last);
+        let still_has =
+            |of: &ClusterPeer| cluster_peers.peek(|known| known.still_has(of, self.own()));
+        if let Some(last) = &*last.load()
+            && *last.0 == *uri
+            && last.1.of().is_some_and(still_has)
         {
-            return Ok(known.clone());
+            return Ok(last.1.clone());
         }
-        let found = cluster_peers.peek(|known| self.resolve(uri, known))?;
-        let uri: Arc<str> = uri.into();
-        callers.rcu(|callers| {
-            let mut next = Callers::clone(callers);
-            if next.0.len() < MAX_CALLERS || next.0.contains_key(&uri) {
-                next.0.insert(Arc::clone(&uri), found.clone());
-            }
-            next
-        });
-        if callers.load().0.contains_key(&uri) {
-            return Ok(found);
+        let (caller, of) = cluster_peers.peek(|known| self.resolve(uri, known))?;
+        self.remember(&of);
+        // Remembered first and asked second: a change in between is not missed.
+        if !still_has(&of) {
+            return Err(NOT_PEERED);
         }
-        // Whom the rules cannot be held to later is not let in now. The warden ends the connection, and the next is empty.
-        crowded.store(true, Ordering::Relaxed);
-        Err(CROWDED)
+        last.store(Some(Arc::new((uri.into(), caller.clone()))));
+        Ok(caller)
     }
 
-    fn resolve(&self, uri: &str, known: &Known) -> Result<Peer, Reason> {
+    fn remember(&self, of: &Arc<ClusterPeer>) {
+        let knows = |heard: &[Arc<ClusterPeer>]| heard.iter().any(|one| one.is_same_place(of));
+        if !knows(&self.0.heard.load()) {
+            self.0.heard.rcu(|heard| {
+                let mut heard = Vec::clone(heard);
+                if !knows(&heard) {
+                    heard.push(Arc::clone(of));
+                }
+                heard
+            });
+        }
+    }
+
+    /// Why its connection must end: a cluster whose services have called by it is no cluster peer any more.
+    pub(crate) fn withdrawn(&self, known: &Known) -> Option<Reason> {
+        let heard = self.0.heard.load();
+        let mut gone = heard.iter().filter(|of| !known.still_has(of, self.own()));
+        gone.next().map(|_| NOT_PEERED)
+    }
+
+    fn own(&self) -> &TrustDomain {
+        self.0.id.trust_domain()
+    }
+
+    fn resolve(&self, uri: &str, known: &Known) -> Result<(Peer, Arc<ClusterPeer>), Reason> {
         let not_vouched = |why: String| {
             Reason::new(
                 "gateway_caller",
@@ -118,7 +121,7 @@ impl MeshGateway {
                 id.kind()
             )));
         };
-        let own = self.0.id.trust_domain();
+        let own = self.own();
         let Some(of) = known.of(id.trust_domain(), own) else {
             return Err(not_vouched(if id.trust_domain() == own {
                 format!("{id} is of our own trust domain, whose services call without a gateway")
@@ -126,33 +129,7 @@ impl MeshGateway {
                 format!("{id} is of no cluster peer that intentions name and whose roots are known")
             }));
         };
-        Ok(Peer::vouched(id, Arc::clone(of), self))
-    }
-
-    /// Whether callers were turned away because there were too many.
-    pub(crate) fn is_crowded(&self) -> bool {
-        self.0.crowded.load(Ordering::Relaxed)
-    }
-
-    /// The first caller, of those who have called on this connection, that `refuse` has a reason against.
-    pub(crate) fn refused(
-        &self,
-        known: &Known,
-        mut refuse: impl FnMut(&Peer) -> Option<Reason>,
-    ) -> Option<Reason> {
-        if self.is_crowded() {
-            return Some(CROWDED);
-        }
-        let own = self.0.id.trust_domain();
-        let callers = self.0.callers.load();
-        callers.0.values().find_map(|caller| {
-            let still = caller.of().is_some_and(|of| known.still_has(of, own));
-            if still {
-                refuse(caller)
-            } else {
-                Some(NOT_PEERED)
-            }
-        })
+        Ok((Peer::vouched(id, Arc::clone(of), self), Arc::clone(of)))
     }
 
     pub(crate) fn chain(&self) -> &[CertificateDer<'static>] {
@@ -167,11 +144,6 @@ impl MeshGateway {
         self.0.anchored_until
     }
 }
-
-const NOT_PEERED: Reason = Reason::fixed(
-    "not_peered",
-    "the caller's cluster is no cluster peer any more",
-);
 
 impl fmt::Debug for MeshGateway {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -1,6 +1,7 @@
 //! Services of cluster peers that call through a mesh gateway: the gateway says who calls, and nobody else may.
 
 use std::{
+    convert::Infallible,
     net::SocketAddr,
     sync::{
         Arc, Mutex,
@@ -9,13 +10,14 @@ use std::{
     time::Duration,
 };
 
-use axum::{Router, http::HeaderMap, routing::get};
+use axum::{Router, body::Body, http::HeaderMap, routing::get};
 use bytes::Bytes;
 use consul_connect::{
     Authorize, Caller, Changes, ClusterPeer, ClusterPeers, Decision, Grace, Material, Permit,
     Reason, Roots, Verdict,
     test_util::{LeafSpec, TestCa},
 };
+use futures_util::stream;
 use http::{Request, StatusCode, request::Parts};
 use http_body_util::{BodyExt as _, Empty};
 use hyper::client::conn::{http1, http2};
@@ -102,6 +104,13 @@ async fn who(peer: Peer, headers: HeaderMap) -> String {
     format!("{peer} of {of} via {via}, header {forwarded}")
 }
 
+async fn ticks() -> Body {
+    Body::from_stream(stream::unfold((), async |()| {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+        Some((Ok::<_, Infallible>(Bytes::from_static(b"tick")), ()))
+    }))
+}
+
 impl World {
     async fn new(authorize: Arc<dyn Authorize>) -> Self {
         let (own, east) = (TestCa::new(TD), TestCa::new(EAST));
@@ -117,7 +126,9 @@ impl World {
             .await
             .expect("a socket");
         let (addr, handle) = (server.local_addr(), server.handle());
-        let app = Router::new().route("/", get(who));
+        let app = Router::new()
+            .route("/", get(who))
+            .route("/ticks", get(ticks));
         let served = tokio::spawn(server.run(app));
         Self {
             own,
@@ -162,14 +173,23 @@ impl World {
         sender
     }
 
+    async fn h2(&self) -> http2::SendRequest<Empty<Bytes>> {
+        let tls = TokioIo::new(self.dial(self.gateway_leaf(), b"h2").await);
+        let (sender, connection) = http2::handshake(TokioExecutor::new(), tls)
+            .await
+            .expect("h2");
+        tokio::spawn(connection);
+        sender
+    }
+
     async fn stop(self) {
         self.server.cut();
         self.served.await.expect("the server does not panic");
     }
 }
 
-fn request(claims: &[&str]) -> Request<Empty<Bytes>> {
-    let mut request = Request::get("http://api/");
+fn request(path: &str, claims: &[&str]) -> Request<Empty<Bytes>> {
+    let mut request = Request::get(format!("http://api{path}"));
     for claim in claims {
         request = request.header(XFCC, *claim);
     }
@@ -181,7 +201,7 @@ async fn ask(
     claims: &[&str],
 ) -> (StatusCode, String) {
     sender.ready().await.expect("the connection goes on");
-    let sent = sender.send_request(request(claims)).await;
+    let sent = sender.send_request(request("/", claims)).await;
     let (head, body) = sent.expect("a response").into_parts();
     let body = body.collect().await.expect("a body").to_bytes();
     (head.status, String::from_utf8(body.to_vec()).expect("text"))
@@ -210,16 +230,12 @@ async fn the_caller_behind_a_gateway_is_the_peer_and_the_header_is_gone() {
 #[tokio::test]
 async fn over_h2_each_stream_has_its_own_caller() {
     let world = World::new(Arc::new(dangerously_allow_all())).await;
-    let tls = world.dial(world.gateway_leaf(), b"h2").await;
-    let (sender, connection) = http2::handshake(TokioExecutor::new(), TokioIo::new(tls))
-        .await
-        .expect("h2");
-    tokio::spawn(connection);
+    let sender = world.h2().await;
     let ask = async |service: &str| {
         let mut sender = sender.clone();
         sender.ready().await.expect("open");
         let id = world.east.id(service).to_string();
-        let response = sender.send_request(request(&[&World::says(&id)])).await;
+        let response = sender.send_request(request("/", &[&World::says(&id)])).await;
         let body = response
             .expect("a response")
             .collect()
@@ -306,32 +322,39 @@ async fn what_a_service_claims_is_not_believed() {
 }
 
 #[tokio::test]
-async fn a_caller_denied_later_is_refused_at_once_and_the_gateways_connection_is_drained() {
+async fn a_caller_denied_later_is_refused_at_once_and_its_open_streams_end_alone() {
     let except = Except::new();
     let world = World::new(except.clone()).await;
-    let mut sender = world.h1(world.gateway_leaf()).await;
-    let mut other = world.h1(world.gateway_leaf()).await;
-    let says = |service: &str| World::says(&world.east.id(service).to_string());
-    assert_eq!(ask(&mut sender, &[&says("web")]).await.0, StatusCode::OK);
-    assert_eq!(ask(&mut other, &[&says("billing")]).await.0, StatusCode::OK);
-    except.deny(true);
-    // Its streams may be open: what it came by ends.
-    let ended = async {
-        while sender.ready().await.is_ok() {
-            tokio::task::yield_now().await;
-        }
+    let sender = world.h2().await;
+    let stream = async |service: &str| {
+        let mut sender = sender.clone();
+        sender.ready().await.expect("open");
+        let says = World::says(&world.east.id(service).to_string());
+        let sent = sender.send_request(request("/ticks", &[&says])).await;
+        let response = sent.expect("a response");
+        assert_eq!(response.status(), StatusCode::OK, "{service}");
+        response.into_body()
     };
-    timeout(LONG, ended).await.expect("it is drained");
-    let mut again = world.h1(world.gateway_leaf()).await;
-    assert_eq!(
-        ask(&mut again, &[&says("web")]).await.0,
-        StatusCode::FORBIDDEN
-    );
-    assert_eq!(
-        ask(&mut other, &[&says("billing")]).await.0,
-        StatusCode::OK,
-        "untouched"
-    );
+    let (mut web, mut billing) = (stream("web").await, stream("billing").await);
+    for body in [&mut web, &mut billing] {
+        let tick = body.frame().await.expect("a frame");
+        tick.expect("a tick");
+    }
+    except.deny(true);
+    let ended = async { while let Some(Ok(_)) = web.frame().await {} };
+    timeout(LONG, ended).await.expect("it is ended");
+    // On the same connection.
+    let mut same = sender.clone();
+    same.ready().await.expect("open");
+    for (service, expected) in [("web", StatusCode::FORBIDDEN), ("billing", StatusCode::OK)] {
+        let says = World::says(&world.east.id(service).to_string());
+        let answer = same.send_request(request("/", &[&says])).await;
+        assert_eq!(answer.expect("an answer").status(), expected, "{service}");
+    }
+    for _ in 0..5 {
+        let tick = billing.frame().await.expect("a frame");
+        tick.expect("it goes on");
+    }
     world.stop().await;
 }
 
