@@ -9,6 +9,9 @@ use http::{HeaderName, HeaderValue, Version, header};
 use self::known::{Repeated, Seen, default, repeated, seen};
 use crate::intention::permission::request::Request;
 
+/// Between the parts of a cookie.
+const CRUMBS: &str = "; ";
+
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Name {
     Method,
@@ -67,11 +70,11 @@ impl Name {
                 let separator = match repeated {
                     Repeated::Joined => Some(","),
                     // HTTP/2 lets a client split this one; what was split is one value again.
-                    Repeated::Crumbs if request.version() == Version::HTTP_2 => Some("; "),
+                    Repeated::Crumbs if request.version() == Version::HTTP_2 => Some(CRUMBS),
                     Repeated::Crumbs | Repeated::Apart => None,
                 };
                 // What is left of nothing but empty parts is no header, there.
-                if separator == Some("; ") && request.lines(name).all(|line| line.is_empty()) {
+                if separator == Some(CRUMBS) && request.lines(name).all(|line| line.is_empty()) {
                     return None;
                 }
                 let found = lines(request, name, separator, &hit);
@@ -98,7 +101,8 @@ fn lines(
     };
     let mut all = first.to_vec();
     for line in std::iter::once(second).chain(lines) {
-        if !all.is_empty() && !line.is_empty() {
+        // An empty line adds nothing to a list, but a separator to a cookie.
+        if !all.is_empty() && (!line.is_empty() || separator == CRUMBS) {
             all.extend_from_slice(separator.as_bytes());
         }
         all.extend_from_slice(line);

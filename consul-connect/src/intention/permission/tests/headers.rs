@@ -175,6 +175,24 @@ fn a_cookie_that_http_2_split_is_whole_again() {
 }
 
 #[test]
+fn an_empty_cookie_of_http_2_is_none() {
+    let mut empty = head("GET", "/", &[("cookie", ""), ("cookie", "")]);
+    let present = r#"{"Name":"cookie","Present":true}"#;
+    let absent = r#"{"Name":"cookie","Present":true,"Invert":true}"#;
+    assert!(on(present, &empty) && !on(absent, &empty));
+    empty.version = Version::HTTP_2;
+    assert!(!on(present, &empty) && on(absent, &empty));
+
+    let mut odd = head(
+        "GET",
+        "/",
+        &[("cookie", "a"), ("cookie", ""), ("cookie", "b")],
+    );
+    odd.version = Version::HTTP_2;
+    assert!(on(r#"{"Name":"cookie","Exact":"a; ; b"}"#, &odd));
+}
+
+#[test]
 fn host_is_another_word_for_the_authority() {
     for name in ["host", "Host", ":authority"] {
         let rule = format!(r#"{{"Name":"{name}","Exact":"a.example"}}"#);
