@@ -235,7 +235,9 @@ async fn over_h2_each_stream_has_its_own_caller() {
         let mut sender = sender.clone();
         sender.ready().await.expect("open");
         let id = world.east.id(service).to_string();
-        let response = sender.send_request(request("/", &[&World::says(&id)])).await;
+        let response = sender
+            .send_request(request("/", &[&World::says(&id)]))
+            .await;
         let body = response
             .expect("a response")
             .collect()
