@@ -328,8 +328,7 @@ impl Mesh {
     /// for people. In [shadow mode](MeshBuilder::dangerously_shadow) it is what would happen without.
     ///
     /// ```no_run
-    /// # fn show(mesh: tower_mesh::Mesh) -> Result<(), Box<dyn std::error::Error>> {
-    /// let web = "spiffe://11111111.consul/ns/default/dc/dc1/svc/web".parse()?;
+    /// # fn show(mesh: tower_mesh::Mesh, web: consul_connect::ServiceId) -> Result<(), http::Error> {
     /// let request = http::Request::get("/orders/7").body(())?;
     /// if let Some(explanation) = mesh.explain(&web, Some(&request)) {
     ///     println!("{explanation}");
