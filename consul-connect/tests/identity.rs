@@ -1,19 +1,15 @@
 //! What an identity publishes, and when, from what a source delivers.
 
-use std::{
-    sync::{Arc, Mutex},
-    time::Duration,
-};
+use std::{sync::Arc, time::Duration};
 
 use consul_connect::{
     Identity, IdentityConfig, IdentityError,
-    identity::source::{SourceError, channel, fixed},
+    identity::source::{channel, fixed},
     test_util::{LeafSpec, TestCa, TestClock},
 };
 use futures_util::poll;
 use std::pin::pin;
 use tokio::time::Instant;
-use tracing_subscriber::util::SubscriberInitExt as _;
 
 const DOMAIN: &str = "11111111-2222-3333-4444-555555555555.consul";
 const DAY: Duration = Duration::from_secs(86_400);
@@ -128,51 +124,4 @@ async fn a_new_leaf_and_roots_that_do_not_anchor_it_change_nothing() {
     tokio::task::yield_now().await;
     assert!(identity.status().fault.is_some(), "{}", identity.status());
     assert_eq!(identity.current().generation(), 1);
-}
-
-/// Takes the warnings of the thread it is the default of.
-#[derive(Clone, Default)]
-struct Log(Arc<Mutex<String>>);
-
-impl std::io::Write for Log {
-    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        let mut text = self.0.lock().expect("no panic");
-        text.push_str(&String::from_utf8_lossy(bytes));
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> std::io::Result<()> {
-        Ok(())
-    }
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_source_that_fails_each_second_is_in_the_log_once_a_minute() {
-    let log = Log::default();
-    let lines = log.clone();
-    let subscriber = tracing_subscriber::fmt()
-        .with_max_level(tracing_subscriber::filter::LevelFilter::WARN)
-        .with_ansi(false)
-        .with_writer(move || lines.clone())
-        .finish();
-    let _default = subscriber.set_default();
-    let ca = TestCa::new(DOMAIN);
-    let (pusher, source) = channel();
-    pusher.push(Ok(ca.material("web")));
-    let identity = Identity::connect(source, IdentityConfig::default())
-        .await
-        .expect("an identity");
-    for second in 0..150 {
-        pusher.push(Err(SourceError::new("following the roots").with_cause(
-            std::io::Error::other(format!("refused in second {second}")),
-        )));
-        tokio::time::sleep(Duration::from_secs(1)).await;
-    }
-    let fault = identity.status().to_string();
-    assert!(fault.ends_with("refused in second 149"), "{fault}");
-    let log = log.0.lock().expect("no panic");
-    let said: Vec<&str> = log.lines().collect();
-    assert_eq!(said.len(), 3, "{log}");
-    assert!(said[0].contains("refused in second 0"), "{log}");
-    assert!(said[1].contains("kept_back=59"), "{log}");
 }

@@ -131,6 +131,53 @@ async fn requests_decisions_and_connections_are_counted_on_both_sides() {
 }
 
 #[tokio::test]
+async fn in_shadow_mode_everybody_gets_in_and_the_denials_are_counted() {
+    let consul = ConsulDev::start().await.expect("a Consul");
+    for destination in ["api", "db"] {
+        consul
+            .set_intention("web", destination, false)
+            .expect("written");
+    }
+    let shadowed = |service: &str| member(&consul, service).dangerously_shadow();
+    let api = shadowed("api").join().await.expect("joined");
+    let db = shadowed("db").join().await.expect("joined");
+    let web = member(&consul, "web").join().await.expect("joined");
+    let _served = serving(&api).await;
+    let mut listener = db.listen("127.0.0.1:0").await.expect("a socket");
+    db.ready().await.expect("ready");
+
+    let response = web.client("api").get("/").send().await.expect("a response");
+    assert_eq!(
+        response.text().await.expect("text"),
+        "web",
+        "who calls is still known"
+    );
+    let (out, accepted) = tokio::join!(web.connect("db"), listener.accept());
+    let (mut out, mut inn) = (out.expect("a stream"), accepted.expect("a stream"));
+    out.write_all(b"!").await.expect("sent");
+    out.flush().await.expect("sent");
+    assert_eq!(inn.read_u8().await.expect("let in"), b'!');
+
+    for (mesh, service, layer) in [(&api, "api", "request"), (&db, "db", "connection")] {
+        let denied = format!(
+            r#"mesh_decisions_total{{service="{service}",decision="shadow_deny",layer="{layer}",reason="intention"}}"#
+        );
+        until(mesh, &denied, "1").await;
+        let text = mesh.status().to_string();
+        assert!(text.contains("SHADOW MODE, nothing is enforced"), "{text}");
+        let (_, _, json) = ask(mesh, "GET", "/status?format=json").await;
+        assert!(json.contains(r#""shadow":true"#), "{json}");
+    }
+    let caller = web.identity().current().id().clone();
+    let explained = api.explain::<()>(&caller, None).expect("by intentions");
+    assert!(explained.to_string().contains("denied"), "{explained}");
+    assert!(
+        !web.status().to_string().contains("SHADOW"),
+        "it shadows nothing"
+    );
+}
+
+#[tokio::test]
 async fn byte_streams_and_strangers_are_counted() {
     let consul = ConsulDev::start().await.expect("a Consul");
     let db = member(&consul, "db").join().await.expect("joined");

@@ -1,5 +1,8 @@
-//! Decisions: by the number of intentions, and about requests; what compiling and holding a large set takes.
+//! Decisions: by the number of intentions, and about requests; what compiling and holding a large set takes; what asking the
+//! agent takes instead; and whole requests, here and behind Envoy.
 
+mod agent;
+mod requests;
 mod sets;
 
 use std::{hint::black_box, time::Duration};
@@ -12,7 +15,7 @@ use consul_connect::{
 };
 use http::request::Parts;
 
-use crate::{Failure, process, rounds::now};
+use crate::{Failure, options::Options, process, rounds::now};
 
 /// Of each kind, in one round.
 const DECISIONS: u32 = 200_000;
@@ -22,7 +25,14 @@ const COUNTS: [usize; 4] = [1, 10, 100, 10_000];
 /// Sets of 10,000 that are held at once to see what one takes.
 const HELD: usize = 20;
 
-pub(crate) fn run() -> Result<(), Failure> {
+pub(crate) async fn run(options: &Options) -> Result<(), Failure> {
+    decisions()?;
+    memory(&"api".parse()?)?;
+    agent::run().await?;
+    requests::run(options).await
+}
+
+fn decisions() -> Result<(), Failure> {
     let ca = TestCa::new("11111111-2222-3333-4444-555555555555.consul");
     let service = "api".parse()?;
     println!("one decision, the middle of {ROUNDS} interleaved rounds of {DECISIONS}\n");
@@ -67,7 +77,7 @@ pub(crate) fn run() -> Result<(), Failure> {
     for contestant in &contestants {
         contestant.print();
     }
-    memory(&service)
+    Ok(())
 }
 
 fn decide(

@@ -33,6 +33,15 @@ impl Protocol {
         }
     }
 
+    /// What Consul calls it.
+    pub(crate) const fn configured(self) -> &'static str {
+        match self {
+            Self::Http1 => "http",
+            Self::Http2 => "http2",
+            Self::Grpc => "grpc",
+        }
+    }
+
     fn alpn(self) -> consul_connect::Alpn {
         match self {
             Self::Http1 => consul_connect::Alpn::Http11,

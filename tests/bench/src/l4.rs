@@ -1,6 +1,6 @@
 //! Requests end to end: the same kilobyte asked for and served through each way there is.
 
-use std::{net::SocketAddr, time::Duration};
+use std::net::SocketAddr;
 
 use consul_connect::test_util::TestCa;
 use mesh_lab::{Agent, Consul, GoServer, Program, Sidecar, Version, find_consul};
@@ -11,14 +11,13 @@ use crate::{
     Failure,
     child::{self, Protocol},
     options::Options,
-    process::{self, cpu_of, shown},
-    table::{Row, Turn, print},
+    process::{self, shown},
+    table::print,
+    ways::{Load, Way, rounds},
 };
 
 /// Intentions beside the one that lets the caller in.
 const OTHERS: usize = 10;
-/// How long a way may take to open after its processes say that they are ready.
-const TRIES: usize = 300;
 
 pub(crate) async fn run(options: &Options) -> Result<(), Failure> {
     println!(
@@ -31,18 +30,7 @@ pub(crate) async fn run(options: &Options) -> Result<(), Failure> {
     let all = Protocol::ALL.into_iter();
     for protocol in all.filter(|&one| options.protocol.is_none_or(|only| one == only)) {
         let world = World::start(&agent, protocol, options.others).await?;
-        let mut rows: Vec<Row> = world.ways.iter().map(|way| Row::new(&way.name)).collect();
-        for way in &world.ways {
-            world.open(way).await?;
-        }
-        for round in 0..options.rounds {
-            // Whoever follows whom is another one each time.
-            for place in 0..rows.len() {
-                let at = (place + round) % rows.len();
-                let turn = world.turn(&world.ways[at], options.turn).await?;
-                rows[at].turns.push(turn);
-            }
-        }
+        let rows = rounds(&world.ways, options.rounds, options.turn).await?;
         let title = match protocol {
             Protocol::Http1 => "HTTP/1.1, 32 connections",
             Protocol::Http2 => "HTTP/2, 2 × 16 streams",
@@ -53,23 +41,10 @@ pub(crate) async fn run(options: &Options) -> Result<(), Failure> {
     Ok(())
 }
 
-/// One way from a client to a server, and the processes on it, without the client's.
-struct Way {
-    name: String,
-    processes: Vec<u32>,
-    load: Load,
-}
-
-enum Load {
-    /// This program as the client: what stands before the duration, and after it.
-    Child(Vec<String>, Vec<String>),
-    Go(String),
-}
-
 /// Everything that runs for one protocol.
 struct World<'a> {
     agent: &'a Agent,
-    ways: Vec<Way>,
+    ways: Vec<Way<'a>>,
     _programs: Vec<Program>,
     _sidecars: Vec<Sidecar>,
     _go: Option<GoServer>,
@@ -136,12 +111,7 @@ impl<'a> World<'a> {
     async fn member(&mut self, protocol: Protocol) -> Result<(), Failure> {
         let word = protocol.word();
         let service = format!("api-{word}");
-        let spoken = match protocol {
-            Protocol::Http1 => "http",
-            Protocol::Http2 => "http2",
-            Protocol::Grpc => "grpc",
-        };
-        let entry = json!({ "Kind": "service-defaults", "Name": service, "Protocol": spoken });
+        let entry = json!({ "Kind": "service-defaults", "Name": service, "Protocol": protocol.configured() });
         self.agent.write_config_entry(&entry).await?;
         for other in 0..OTHERS {
             let other = format!("caller-{other}");
@@ -175,6 +145,7 @@ impl<'a> World<'a> {
         let server = server.start().await?;
         self.ways.push(Way {
             name: "the Go SDK".to_owned(),
+            agent: self.agent,
             processes: vec![server.process_id()],
             load: Load::Go(service),
         });
@@ -210,90 +181,7 @@ impl<'a> World<'a> {
     }
 
     fn way(&mut self, name: &str, processes: Vec<u32>, before: &[&str], after: &[&str]) {
-        let owned = |words: &[&str]| words.iter().map(ToString::to_string).collect();
-        self.ways.push(Way {
-            name: name.to_owned(),
-            processes,
-            load: Load::Child(owned(before), owned(after)),
-        });
+        let way = Way::new(name, self.agent, processes, before, after);
+        self.ways.push(way);
     }
-
-    /// Until requests go through, all of them.
-    async fn open(&self, way: &Way) -> Result<(), Failure> {
-        let mut last = Turn::default();
-        for _ in 0..TRIES {
-            last = self.turn(way, Duration::from_millis(50)).await?;
-            if last.ok > 0 && last.failed == 0 {
-                return Ok(());
-            }
-        }
-        Err(format!("{}: nothing goes through: {last:?}", way.name).into())
-    }
-
-    async fn turn(&self, way: &Way, duration: Duration) -> Result<Turn, Failure> {
-        match &way.load {
-            Load::Child(before, after) => {
-                let seconds = duration.as_secs_f64().to_string();
-                let arguments = before.iter().chain([&seconds]).chain(after);
-                let client =
-                    process::child(arguments.map(String::as_str), self.agent.environment())?;
-                client.says("began").await?;
-                let used = cpu_of(&way.processes)?;
-                let result = client.says("result ").await?;
-                let used = cpu_of(&way.processes)? - used;
-                let mut turn = parse(&result)?;
-                turn.cpu += used;
-                if let Some(why) = client
-                    .output()
-                    .lines()
-                    .find(|line| line.starts_with("failed"))
-                {
-                    eprintln!("{}: {why}", way.name);
-                }
-                Ok(turn)
-            }
-            Load::Go(service) => {
-                let go = mesh_lab::go_peer(self.agent).ok_or("the Go peer has gone")?;
-                let used = cpu_of(&way.processes)?;
-                let seen = go
-                    .load(
-                        "web",
-                        service,
-                        "/kilobyte",
-                        child::AT_A_TIME,
-                        duration,
-                        false,
-                    )
-                    .await?;
-                let used = cpu_of(&way.processes)? - used;
-                Ok(Turn {
-                    ok: seen.ok,
-                    failed: seen.failed.iter().map(|(_, count)| count).sum(),
-                    elapsed: seen.elapsed,
-                    cpu: seen.cpu + used,
-                    p50: seen.p50,
-                    p99: seen.p99,
-                })
-            }
-        }
-    }
-}
-
-/// What the client prints at its end.
-fn parse(result: &str) -> Result<Turn, Failure> {
-    let numbers: Vec<u64> = result
-        .split(' ')
-        .map(str::parse)
-        .collect::<Result<_, _>>()?;
-    let [ok, failed, elapsed, cpu, p50, p99] = numbers[..] else {
-        return Err(format!("a client ended with `{result}`").into());
-    };
-    Ok(Turn {
-        ok,
-        failed,
-        elapsed: Duration::from_nanos(elapsed),
-        cpu: Duration::from_nanos(cpu),
-        p50: Duration::from_nanos(p50),
-        p99: Duration::from_nanos(p99),
-    })
 }

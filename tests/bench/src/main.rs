@@ -15,6 +15,7 @@ mod process;
 mod propagation;
 mod rounds;
 mod table;
+mod ways;
 
 use std::{error::Error, process::ExitCode};
 
@@ -36,9 +37,9 @@ async fn main() -> ExitCode {
         // The other processes of a measurement.
         "child" => child::run(&rest).await,
         "handshake" => handshake::run().await,
-        "authorize" => authorize::run(),
         "metrics" => Options::parse(&rest).map(|options| metrics::run(&options)),
-        "l4" | "propagation" | "memory" => match Options::parse(&rest) {
+        "authorize" | "l4" | "propagation" | "memory" => match Options::parse(&rest) {
+            Ok(options) if what == "authorize" => authorize::run(&options).await,
             Ok(options) if what == "l4" => l4::run(&options).await,
             Ok(options) if what == "memory" => memory::run(&options).await,
             Ok(options) => propagation::run(&options).await,

@@ -2,14 +2,15 @@
 //!
 //! What a caller can write in several ways is brought into one way before any rule is asked, and the application gets that
 //! one too: a rule about `/admin` would not see `/public/../admin`. What is done is what Envoy does for Consul's setting
-//! `RequestNormalization`, in Envoy's order: headers, escaped slashes, the path, its slashes. A path that has no one spelling is
-//! refused. What follows a `#` is gone before: hyper tells neither rules nor applications of it.
+//! `RequestNormalization`, in Envoy's order: names of headers, headers of the connection, escaped slashes, the path, its
+//! slashes. A path that has no one spelling is refused. What follows a `#` is gone before: hyper tells neither rules nor applications of it.
 //!
 //! All of it is pure, and what needs no change costs a look at each byte.
 
 mod escape;
-mod headers;
+mod hop_by_hop;
 mod path;
+mod underscores;
 
 #[cfg(test)]
 mod tests;
@@ -37,13 +38,14 @@ pub(crate) enum Unfit {
 pub(crate) fn normalize(rules: RequestNormalization, head: &mut Parts) -> Result<(), Unfit> {
     match rules.underscore_headers {
         UnderscoreHeaders::Allow => {}
-        UnderscoreHeaders::Drop => headers::drop_underscores(&mut head.headers),
+        UnderscoreHeaders::Drop => underscores::remove(&mut head.headers),
         // `Reject`, and what a later version may ask for: the strictest is never wrong.
-        _ if headers::has_underscore(&head.headers) => {
+        _ if underscores::is_any(&head.headers) => {
             return Err(malformed("a header's name has an underscore"));
         }
         _ => {}
     }
+    hop_by_hop::remove(head.version, &mut head.headers).map_err(malformed)?;
     let target = head.uri.path_and_query().map_or("", PathAndQuery::as_str);
     // Not `target`: where there is no path, that is `/`.
     match head.uri.path() {

@@ -22,6 +22,18 @@ pub(super) fn connections(count: usize) -> Vec<Intention> {
         .collect()
 }
 
+/// The same callers as the sources of an entry.
+pub(super) fn sources(count: usize) -> Vec<Value> {
+    let names = (0..count).map(caller);
+    names
+        .map(|name| json!({ "Name": name, "Action": "allow" }))
+        .collect()
+}
+
+pub(super) fn entry(service: &str, sources: Vec<Value>) -> Value {
+    json!({ "Kind": "service-intentions", "Name": service, "Sources": sources })
+}
+
 /// What is asked about: a name, a path, and whether it is allowed.
 pub(super) const REQUESTS: [(&str, &str, bool); 3] = [
     ("the first matches", "/status", true),
@@ -29,8 +41,17 @@ pub(super) const REQUESTS: [(&str, &str, bool); 3] = [
     ("none matches", "/nothing/of/this", false),
 ];
 
-/// Ten permissions for `web`: paths of each kind, headers, methods.
+/// Ten permissions for `web`.
 pub(super) fn requests() -> Vec<Intention> {
+    vec![intention(json!({
+        "SourceName": "web",
+        "DestinationName": "api",
+        "Permissions": permissions("/v1/items/[0-9]+(/parts)?"),
+    }))]
+}
+
+/// Ten of them: paths of each kind, headers, methods. The last one allows what matches `last`.
+pub(super) fn permissions(last: &str) -> Vec<Value> {
     let mut permissions = vec![json!({ "Action": "allow", "HTTP": { "PathExact": "/status" } })];
     for area in ["admin", "internal", "debug", "metrics"] {
         permissions
@@ -43,11 +64,8 @@ pub(super) fn requests() -> Vec<Intention> {
     }
     permissions.push(json!({ "Action": "deny", "HTTP": { "Methods": ["DELETE", "TRACE"] } }));
     permissions.push(json!({ "Action": "allow", "HTTP": { "PathRegex": "/v1/users/[0-9]+", "Methods": ["GET"] } }));
+    permissions.push(json!({ "Action": "allow", "HTTP": { "PathRegex": last } }));
     permissions
-        .push(json!({ "Action": "allow", "HTTP": { "PathRegex": "/v1/items/[0-9]+(/parts)?" } }));
-    vec![intention(json!({
-        "SourceName": "web", "DestinationName": "api", "Permissions": permissions,
-    }))]
 }
 
 /// A request as a browser behind a gateway makes it.

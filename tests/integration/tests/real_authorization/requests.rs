@@ -7,7 +7,7 @@ use super::{
     callers::{CALLERS, Protocol},
     paths,
     rules::{HeaderRule, Matcher, PathRule, Permission, Requirement},
-    sets::{CLAIMS, HEADERS, METHODS, PATHS, PATTERNS, Set, VALUES, pick},
+    sets::{CLAIMS, HEADERS, METHODS, ODD_HEADERS, PATHS, PATTERNS, Set, VALUES, pick},
     tokens::{Flaw, Keys, Location, PROVIDERS, Token, provider},
 };
 
@@ -79,6 +79,7 @@ impl Request {
             request.target = paths::respell(random, &request.target, protocol);
         }
         request.vary_headers(random);
+        request.add_hop_by_hop(random, protocol);
         request
     }
 
@@ -111,7 +112,7 @@ impl Request {
     fn add_header(&mut self, random: &mut StdRng, rule: Option<&HeaderRule>) {
         let name = rule.map_or_else(|| pick(random, &HEADERS), |rule| rule.name);
         // Those are what they are.
-        if name.starts_with(':') || matches!(name, "host" | "authorization") {
+        if name.starts_with(':') || ODD_HEADERS.contains(&name) && name != "User-Agent" {
             return;
         }
         let fitting = match rule.map(|rule| &rule.matcher) {
@@ -216,6 +217,22 @@ impl Request {
                 value.clear();
             }
         }
+    }
+
+    /// What is the connection's, and what the caller says is: no rule sees either.
+    fn add_hop_by_hop(&mut self, random: &mut StdRng, protocol: Protocol) {
+        if random.random_bool(0.9) {
+            return;
+        }
+        let (name, value) = match random.random_range(0..4) {
+            0 => ("te", "trailers"),
+            1 => ("x-envoy-retry-on", pick(random, &VALUES)),
+            // Over h2 these make the whole request malformed.
+            _ if protocol == Protocol::Http2 => return,
+            2 => ("keep-alive", pick(random, &VALUES)),
+            _ => ("connection", pick(random, &HEADERS)),
+        };
+        self.headers.push((name.to_owned(), value.to_owned()));
     }
 }
 

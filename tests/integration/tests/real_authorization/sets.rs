@@ -91,13 +91,17 @@ pub(crate) const PATTERNS: [(&str, [&str; 2]); 10] = [
 pub(crate) const HEADERS: [&str; 6] = ["x-a", "x-b", "x-role", "x_u", "accept", "cookie"];
 
 /// Asked of less often: what is no plain header everywhere.
-pub(crate) const ODD_HEADERS: [&str; 6] = [
+pub(crate) const ODD_HEADERS: [&str; 10] = [
     "host",
     ":authority",
     ":path",
     ":method",
     "User-Agent",
     "authorization",
+    "connection",
+    "keep-alive",
+    "te",
+    "x-envoy-retry-on",
 ];
 
 pub(crate) const VALUES: [&str; 8] = ["v", "w", "V", "abc", "zab", "admin", "reader", "v,w"];

@@ -1,11 +1,13 @@
+//! Headers whose names have an underscore: many an application reads `x_user` as `x-user`.
+
 use http::{HeaderMap, HeaderName};
 
-pub(super) fn has_underscore(headers: &HeaderMap) -> bool {
+pub(super) fn is_any(headers: &HeaderMap) -> bool {
     headers.keys().any(is_underscored)
 }
 
-pub(super) fn drop_underscores(headers: &mut HeaderMap) {
-    if !has_underscore(headers) {
+pub(super) fn remove(headers: &mut HeaderMap) {
+    if !is_any(headers) {
         return;
     }
     let names = headers.keys().filter(|name| is_underscored(name));
