@@ -166,7 +166,8 @@ async fn in_shadow_mode_everybody_gets_in_and_the_denials_are_counted() {
         let text = mesh.status().to_string();
         assert!(text.contains("SHADOW MODE, nothing is enforced"), "{text}");
         let (_, _, json) = ask(mesh, "GET", "/status?format=json").await;
-        assert!(json.contains(r#""shadow":true"#), "{json}");
+        let json: serde_json::Value = serde_json::from_str(&json).expect("JSON");
+        assert_eq!(json["intentions"]["shadow"], true, "{json}");
     }
     let caller = web.identity().current().id().clone();
     let explained = api.explain::<()>(&caller, None).expect("by intentions");

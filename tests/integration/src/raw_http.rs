@@ -1,5 +1,6 @@
 //! Requests whose bytes no client library would send, and what comes back.
 
+pub mod frame;
 mod h1;
 mod h2;
 mod peer;

@@ -15,6 +15,9 @@ use consul_connect::{
 };
 use mesh_tests::{
     TD,
+    raw_http::frame::{
+        CONTINUATION, DATA, END_HEADERS, HEADERS, PING, PREFACE, RST_STREAM, SETTINGS, frame,
+    },
     stress::{Memory, times},
 };
 use tokio::{
@@ -28,28 +31,11 @@ use tower_mesh::{
     serve::{Limits, Server, ServerHandle},
 };
 
-const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
-const DATA: u8 = 0;
-const HEADERS: u8 = 1;
-const RST_STREAM: u8 = 3;
-const SETTINGS: u8 = 4;
-const PING: u8 = 6;
-const CONTINUATION: u8 = 9;
-const END_HEADERS: u8 = 4;
 /// `:method: GET`, `:scheme: https`, `:path: /`, `:authority: a`, in the static table of HPACK.
 const HEAD: &[u8] = &[0x82, 0x87, 0x84, 0x41, 0x01, b'a'];
 
 /// What an abuser may cost the process.
 const MEMORY_MIB: u64 = 32;
-
-fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
-    let length = u32::try_from(payload.len()).expect("a short payload");
-    let mut frame = length.to_be_bytes()[1..].to_vec();
-    frame.extend([kind, flags]);
-    frame.extend(stream.to_be_bytes());
-    frame.extend(payload);
-    frame
-}
 
 /// `api`, which answers at `/` and never at `/wait`, and a caller who behaves.
 struct World {
