@@ -18,11 +18,9 @@ use tokio::{
 pub(crate) const PROBE: HeaderName = HeaderName::from_static("x-probe");
 
 /// What belongs to the hop or is Envoy's own, so that no application behind either relies on it.
-const OF_THE_HOP: [&str; 10] = [
-    "connection",
+const OF_THE_HOP: [&str; 8] = [
     "content-length",
     "host",
-    "te",
     "transfer-encoding",
     "x-envoy-expected-rq-timeout-ms",
     "x-forwarded-client-cert",
@@ -112,6 +110,9 @@ fn headers(map: &HeaderMap) -> BTreeMap<String, String> {
         }
         let value = String::from_utf8_lossy(value.as_bytes());
         let mut add = |separator: &str, part: &str| match all.get_mut(name.as_str()) {
+            // Nor do empty lines in a list.
+            Some(lines) if lines.is_empty() => part.clone_into(lines),
+            Some(_) if part.is_empty() => {}
             Some(lines) => lines.extend([separator, part]),
             None => drop(all.insert(name.to_string(), part.to_owned())),
         };
