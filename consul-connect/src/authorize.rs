@@ -33,6 +33,8 @@ use std::sync::Arc;
 
 use http::request::Parts;
 
+use crate::jwt::RequestEdits;
+
 use crate::Peer;
 
 pub use answer::{Permit, Reason, Rule};
@@ -58,6 +60,15 @@ pub trait Authorize: Send + Sync + 'static {
 
     /// Decides about one request of a connection.
     fn request(&self, caller: Caller<'_>, head: &Parts) -> Decision;
+
+    /// What is to be done to a request, whoever lets it in, so that the application can believe what it reads: a policy that
+    /// takes tokens out of requests has a say in this also where [another one](Self::or) allows.
+    ///
+    /// Its own [`Permit`]s carry it already. Nothing, if not said otherwise.
+    fn edits(&self, head: &Parts) -> RequestEdits {
+        let _ = head;
+        RequestEdits::default()
+    }
 
     /// When the rules change. Each change makes open connections be decided again.
     fn changes(&self) -> Changes {
@@ -88,6 +99,10 @@ impl<A: Authorize + ?Sized> Authorize for Arc<A> {
 
     fn request(&self, caller: Caller<'_>, head: &Parts) -> Decision {
         (**self).request(caller, head)
+    }
+
+    fn edits(&self, head: &Parts) -> RequestEdits {
+        (**self).edits(head)
     }
 
     fn changes(&self) -> Changes {

@@ -26,6 +26,7 @@ mod config;
 mod der;
 mod edits;
 mod fetch;
+mod file;
 mod follow;
 mod invalid;
 mod keeper;

@@ -251,3 +251,28 @@ async fn without_consul_the_last_set_stays_and_its_age_can_deny() -> Result<(), 
     assert!(patient.status().failing_for.is_some());
     Ok(())
 }
+
+#[tokio::test]
+async fn an_entry_about_a_name_in_another_case_is_about_the_service() -> Result<(), Error> {
+    for version in Version::ALL {
+        let Some(consul) = mesh_lab::consul(version) else {
+            continue;
+        };
+        let agent = consul.default_intention_policy("allow").start().await?;
+        agent
+            .write_config_entry(
+                &json!({"Kind": "service-intentions", "Name": "Api", "Sources": [{"Name": "web", "Action": "deny"}]}),
+            )
+            .await?;
+        let intentions = follow(&agent, None, IntentionsConfig::default());
+        intentions.ready().await.expect("readable");
+        assert!(allows(&intentions, "other"));
+        assert!(
+            !allows(&intentions, "web"),
+            "{version}: {}",
+            intentions.explain(&caller("web"), None)
+        );
+        assert!(intentions.status().findings.is_empty());
+    }
+    Ok(())
+}

@@ -48,8 +48,9 @@ impl Permit {
         }
     }
 
-    pub(crate) fn with_edits(mut self, edits: RequestEdits) -> Self {
-        self.edits = edits;
+    /// With these edits too.
+    pub(crate) fn edited(mut self, edits: RequestEdits) -> Self {
+        self.edits = self.edits.and(edits);
         self
     }
 
@@ -163,6 +164,16 @@ impl Rule {
             precedence,
             permission: None,
         }
+    }
+
+    /// Whether it is this intention, or a permission of it.
+    pub(crate) fn is_of(&self, intention: &Self) -> bool {
+        (&self.source, &self.destination, self.precedence)
+            == (
+                &intention.source,
+                &intention.destination,
+                intention.precedence,
+            )
     }
 }
 

@@ -3,6 +3,7 @@
 use http::request::Parts;
 
 use super::{Authorize, Caller, Changes, Decision, Verdict};
+use crate::jwt::RequestEdits;
 
 /// Allows what both allow. Made by [`Authorize::and`].
 ///
@@ -43,6 +44,10 @@ impl<A: Authorize, B: Authorize> Authorize for And<A, B> {
         }
     }
 
+    fn edits(&self, head: &Parts) -> RequestEdits {
+        self.first.edits(head).and(self.second.edits(head))
+    }
+
     fn changes(&self) -> Changes {
         self.first.changes().and(self.second.changes())
     }
@@ -50,7 +55,8 @@ impl<A: Authorize, B: Authorize> Authorize for And<A, B> {
 
 /// Allows what either allows. Made by [`Authorize::or`].
 ///
-/// The second is asked only about what the first does not allow. If both deny, the denial is that of the first.
+/// The second is asked only about what the first does not allow. If both deny, the denial is that of the first. Whichever
+/// allows, the [edits](Authorize::edits) of both are made.
 #[derive(Clone, Debug)]
 pub struct Or<A, B> {
     first: A,
@@ -78,12 +84,16 @@ impl<A: Authorize, B: Authorize> Authorize for Or<A, B> {
 
     fn request(&self, caller: Caller<'_>, head: &Parts) -> Decision {
         match self.first.request(caller, head) {
-            Decision::Allow(permit) => Decision::Allow(permit),
+            Decision::Allow(permit) => Decision::Allow(permit.edited(self.second.edits(head))),
             Decision::Deny(reason) => match self.second.request(caller, head) {
-                Decision::Allow(permit) => Decision::Allow(permit),
+                Decision::Allow(permit) => Decision::Allow(permit.edited(self.first.edits(head))),
                 Decision::Deny(_) => Decision::Deny(reason),
             },
         }
+    }
+
+    fn edits(&self, head: &Parts) -> RequestEdits {
+        self.first.edits(head).and(self.second.edits(head))
     }
 
     fn changes(&self) -> Changes {
@@ -93,6 +103,8 @@ impl<A: Authorize, B: Authorize> Authorize for Or<A, B> {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use super::super::{Permit, Reason, from_fn, per_request};
     use super::*;
 
@@ -168,6 +180,47 @@ mod tests {
             (&*verdict(&either), &*decision(&either)),
             ("allow", "allow")
         );
+    }
+
+    #[test]
+    fn whichever_allows_the_edits_of_both_are_made() {
+        struct Edits(fn() -> Decision);
+        impl Authorize for Edits {
+            fn connection(&self, _caller: Caller<'_>) -> Verdict {
+                Verdict::PerRequest
+            }
+            fn request(&self, _caller: Caller<'_>, head: &Parts) -> Decision {
+                match (self.0)() {
+                    Decision::Allow(permit) => Decision::Allow(permit.edited(self.edits(head))),
+                    denied @ Decision::Deny(_) => denied,
+                }
+            }
+            fn edits(&self, _head: &Parts) -> RequestEdits {
+                RequestEdits::removing("x-claims")
+            }
+        }
+        let (head, ()) = http::Request::get("/")
+            .header("x-claims", "forged")
+            .body(())
+            .expect("a request")
+            .into_parts();
+        for (what, policy) in [
+            (
+                "denied by it",
+                Arc::new(Edits(NO).or(always(YES))) as Arc<dyn Authorize>,
+            ),
+            ("not asked", Arc::new(always(YES).or(Edits(NO)))),
+            ("allowed by it", Arc::new(Edits(YES).or(always(NO)))),
+            ("both", Arc::new(always(YES).and(Edits(YES)))),
+            ("deeper", Arc::new(always(NO).or(Edits(NO).or(always(YES))))),
+        ] {
+            let Decision::Allow(permit) = policy.request(Caller::Unauthenticated, &head) else {
+                panic!("{what}: denied")
+            };
+            let mut head = head.clone();
+            permit.edits().apply(&mut head);
+            assert!(head.headers.is_empty(), "{what}");
+        }
     }
 
     #[tokio::test]

@@ -1,14 +1,14 @@
 //! The compiled set: built once per change, asked for every connection and request.
 
 use std::{
-    collections::{HashMap, HashSet},
+    collections::{BTreeSet, HashMap, HashSet},
     sync::Arc,
 };
 
 use consul_api::intention as wire;
 use http::request::Parts;
 
-use super::requests::{RequestRules, Requests};
+use super::requests::Requests;
 use super::rule::{Effect, Fault, Intention};
 use super::source_match::{Pattern, Source};
 use super::{CallerId, DefaultPolicy, Match};
@@ -25,6 +25,7 @@ pub struct Compiled {
     by_name: HashMap<Box<str>, Vec<usize>>,
     /// The entries about any name, best first.
     any_name: Vec<usize>,
+    token_providers: BTreeSet<Box<str>>,
     findings: Vec<Finding>,
 }
 
@@ -48,7 +49,8 @@ enum Answer {
 #[derive(Clone, Debug)]
 pub(super) struct Destination {
     pub(super) service: ServiceName,
-    pub(super) namespace: String,
+    /// `None`: whichever Consul takes for ours.
+    pub(super) namespace: Option<String>,
     /// Whether Consul takes it for a service that speaks HTTP, or does not say.
     pub(super) has_requests: bool,
 }
@@ -74,7 +76,7 @@ impl Compiled {
         Self::about(
             &Destination {
                 service: service.clone(),
-                namespace: "default".to_owned(),
+                namespace: Some("default".to_owned()),
                 has_requests: true,
             },
             intentions,
@@ -84,14 +86,19 @@ impl Compiled {
     /// The same for any destination.
     pub(super) fn about(destination: &Destination, intentions: &[wire::Intention]) -> Self {
         let mut findings = Vec::new();
+        let mut token_providers = BTreeSet::new();
         let mut sorted = Vec::with_capacity(intentions.len());
-        for intention in intentions {
-            let mut intention = Intention::from(intention);
+        for wire in intentions {
+            let mut intention = Intention::from(wire);
             if !destination.has_requests {
                 intention.refuse_permissions();
             }
             findings.extend(examine(&intention));
-            if intention.is_about(&destination.namespace, destination.service.as_str()) {
+            if intention.is_about(
+                destination.namespace.as_deref(),
+                destination.service.as_str(),
+            ) {
+                token_providers.extend(named_providers(wire));
                 sorted.push(intention);
             } else {
                 findings.push(Finding {
@@ -137,6 +144,7 @@ impl Compiled {
             entries,
             by_name,
             any_name,
+            token_providers,
             findings,
         }
     }
@@ -183,18 +191,10 @@ impl Compiled {
         })
     }
 
-    /// The providers of tokens that its intentions name, each once.
+    /// The providers of tokens that its intentions name, each once. Also those of intentions that only deny, or cannot be carried
+    /// out: what is theirs alone to write in a request is nobody else's for that.
     pub fn token_providers(&self) -> impl Iterator<Item = &str> {
-        let names = self.request_rules().flat_map(RequestRules::requirements);
-        let names = names.flat_map(|requirement| requirement.provider_names());
-        names.collect::<std::collections::BTreeSet<_>>().into_iter()
-    }
-
-    fn request_rules(&self) -> impl Iterator<Item = &RequestRules> {
-        self.entries.iter().filter_map(|entry| match &entry.answer {
-            Answer::Requests(requests) => Some(requests.rules()),
-            Answer::Allow | Answer::Deny(_) => None,
-        })
+        self.token_providers.iter().map(|name| &**name)
     }
 
     fn find(&self, caller: CallerId<'_>, default: DefaultPolicy) -> Option<Found<'_>> {
@@ -256,6 +256,14 @@ impl Compiled {
     pub fn findings(&self) -> &[Finding] {
         &self.findings
     }
+}
+
+fn named_providers(wire: &wire::Intention) -> impl Iterator<Item = Box<str>> {
+    let permissions = wire.permissions.iter().flatten();
+    let requirements = permissions.filter_map(|permission| permission.jwt.as_ref());
+    let providers = requirements.chain(&wire.jwt).flat_map(|jwt| &jwt.providers);
+    let names = providers.map(|provider| provider.name.as_str());
+    names.filter(|name| !name.is_empty()).map(Into::into)
 }
 
 /// The entries that have a say about one caller.

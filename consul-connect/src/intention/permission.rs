@@ -20,6 +20,7 @@ use ::http::request::Parts;
 use consul_api::intention as wire;
 
 pub(super) use fault::Fault;
+pub use header::{ENVOY_ORDERS, list_separator};
 
 use self::{fault::Flaw, http::HttpPart, request::Request};
 

@@ -7,7 +7,10 @@
 use std::{sync::Arc, time::Duration};
 
 use consul_api::{AclPolicy, Client};
-use tokio::{sync::watch, time::sleep};
+use tokio::{
+    sync::watch,
+    time::{Instant, sleep},
+};
 
 use super::default_policy::{DefaultOrigin, DefaultPolicy, ResolvedDefault};
 use super::published::Shared;
@@ -22,46 +25,70 @@ pub(super) async fn follow(
     client: Client,
     shared: Arc<Shared>,
     acl: watch::Receiver<Option<AclPolicy>>,
+    max_staleness: Option<Duration>,
 ) {
     let question = || {
         let (client, shared) = (client.clone(), Arc::clone(&shared));
         async move { ask(&client, &shared).await }
     };
-    repeat(question, |default| shared.set_default(default), acl).await;
+    repeat(
+        question,
+        |default| shared.set_default(default),
+        acl,
+        max_staleness,
+    )
+    .await;
 }
 
 /// Asks, each minute and whenever the ACL default changes.
 ///
 /// An answer once had is kept when a later question fails, except for one: `allow` ends with the ACL default it was found
-/// under, and is in force again when the agent has confirmed it.
+/// under, or when nothing has confirmed it for `max_staleness`, and is in force again when the agent has confirmed it.
 async fn repeat<F>(
     mut ask: impl FnMut() -> F,
     mut set: impl FnMut(ResolvedDefault),
     mut acl: watch::Receiver<Option<AclPolicy>>,
+    max_staleness: Option<Duration>,
 ) where
     F: Future<Output = Result<ResolvedDefault, String>>,
 {
     let mut known: Option<ResolvedDefault> = None;
     let mut header = *acl.borrow_and_update();
     let mut retry = FIRST_RETRY;
+    let mut confirmed = Instant::now();
+    let interval = max_staleness.map_or(INTERVAL, |most| (most / 2).clamp(FIRST_RETRY, INTERVAL));
     loop {
         let pause = match ask().await {
             Ok(default) => {
                 retry = FIRST_RETRY;
+                confirmed = Instant::now();
                 known = Some(default.clone());
                 set(default);
-                INTERVAL
+                interval
             }
             Err(why) => {
-                if known.is_some() {
-                    tracing::debug!(
-                        why,
-                        "default intention policy not confirmed, the known one is kept"
-                    );
-                } else {
-                    set(ResolvedDefault::unknown(why));
+                let age = confirmed.elapsed();
+                let left = max_staleness.map(|most| most.saturating_sub(age));
+                let mut pause = retry;
+                match &known {
+                    Some(known) if known.policy() != DefaultPolicy::Allow => {}
+                    Some(_) if left.is_none_or(|left| !left.is_zero()) => {
+                        tracing::warn!(
+                            why,
+                            age = age.as_secs(),
+                            "the default intention policy is not confirmed; the known one, allow, is kept"
+                        );
+                        pause = left.map_or(pause, |left| pause.min(left));
+                    }
+                    Some(_) => {
+                        known = None;
+                        set(ResolvedDefault::unknown(format!(
+                            "it said allow, and has not confirmed that for {} s ({why})",
+                            age.as_secs()
+                        )));
+                    }
+                    None => set(ResolvedDefault::unknown(why)),
                 }
-                let pause = retry;
                 retry = (retry * 2).min(INTERVAL);
                 pause
             }

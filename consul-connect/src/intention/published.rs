@@ -19,7 +19,7 @@ use crate::{ClusterPeers, Decision, Reason, ServiceName, Verdict};
 /// What the tasks write and decisions read.
 pub(super) struct Shared {
     pub(super) service: ServiceName,
-    namespace: String,
+    namespace: Option<String>,
     pub(super) own: OwnTrustDomain,
     pub(super) cluster_peers: ClusterPeers,
     pub(super) token_providers: JwtProviders,
@@ -99,7 +99,7 @@ impl Shared {
     /// Nothing received yet.
     pub(super) fn new(
         service: ServiceName,
-        namespace: &str,
+        namespace: Option<&str>,
         own: OwnTrustDomain,
         cluster_peers: ClusterPeers,
         token_providers: JwtProviders,
@@ -109,7 +109,7 @@ impl Shared {
         let start = Start::new(is_known(&default));
         Self {
             service,
-            namespace: namespace.to_owned(),
+            namespace: namespace.map(str::to_owned),
             own,
             cluster_peers,
             token_providers,

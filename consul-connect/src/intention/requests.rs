@@ -57,11 +57,6 @@ impl RequestRules {
         self.permissions.is_some()
     }
 
-    /// Every token they may ask for.
-    pub(super) fn requirements(&self) -> impl Iterator<Item = &Requirement> {
-        self.tokens.iter().flatten().chain(&self.token)
-    }
-
     pub(super) fn explain(&self, request: Option<&Parts>) -> Vec<PermissionMatch> {
         let permissions = self.permissions.iter().flat_map(Permissions::iter);
         let explain = |(permission, token): (&Permission, &Option<Requirement>)| {
@@ -135,10 +130,6 @@ impl Requests {
             outcomes: outcomes.collect(),
             unmatched: Reason::new("no_permission", text).with_rule(Arc::clone(rule)),
         }
-    }
-
-    pub(super) fn rules(&self) -> &RequestRules {
-        &self.rules
     }
 
     /// The first permission whose HTTP part matches decides, and if none does the default; never another permission, never

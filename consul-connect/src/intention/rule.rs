@@ -66,9 +66,11 @@ impl Fault {
 }
 
 impl Intention {
-    /// Whether it is about this destination at all.
-    pub(super) fn is_about(&self, namespace: &str, service: &str) -> bool {
-        self.namespace.matches(namespace) && self.name.matches(service)
+    /// Whether it is about this destination at all. Consul files entries without regard to case, so that an entry about `Api` is
+    /// the one about `api`; and without a namespace of ours it is Consul who knows which one it has answered for.
+    pub(super) fn is_about(&self, namespace: Option<&str>, service: &str) -> bool {
+        namespace.is_none_or(|namespace| self.namespace.files(namespace))
+            && self.name.files(service)
     }
 
     /// What permissions mean where there are no requests: nobody may call.

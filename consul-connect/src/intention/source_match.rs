@@ -42,6 +42,14 @@ impl Pattern {
         }
     }
 
+    /// As Consul compares the names it files entries by.
+    pub(super) fn files(&self, value: &str) -> bool {
+        match self {
+            Self::Any => true,
+            Self::Exact(name) => name.eq_ignore_ascii_case(value),
+        }
+    }
+
     fn as_str(&self) -> &str {
         match self {
             Self::Any => WILDCARD,

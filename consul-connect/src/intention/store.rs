@@ -18,7 +18,7 @@ use super::{
 };
 use crate::authorize::{AsOf, UNAUTHENTICATED};
 use crate::cluster_peers::Known;
-use crate::jwt::{JwtProviders, Tokens};
+use crate::jwt::{JwtProviders, RequestEdits, Tokens};
 use crate::task::Task;
 use crate::{
     Authorize, Caller, Changes, Decision, Permit, Reason, ServiceId, ServiceName, Verdict,
@@ -57,7 +57,7 @@ impl Intentions {
             Some(policy) => ResolvedDefault::new(policy, DefaultOrigin::Configured),
             None => ResolvedDefault::unknown("it has not answered yet"),
         };
-        let namespace = client.config().namespace().unwrap_or("default");
+        let namespace = client.config().namespace();
         let shared = Arc::new(Shared::new(
             service,
             namespace,
@@ -78,7 +78,12 @@ impl Intentions {
         let following = protocol::follow(client.clone(), Arc::clone(&shared), wanted);
         tasks.push(Task::spawn(following));
         if config.default_policy.is_none() {
-            let probing = probe::follow(client.clone(), Arc::clone(&shared), acl_changes);
+            let probing = probe::follow(
+                client.clone(),
+                Arc::clone(&shared),
+                acl_changes,
+                config.max_staleness,
+            );
             tasks.push(Task::spawn(probing));
         }
         Self {
@@ -166,12 +171,12 @@ impl Intentions {
         }
         let snapshot = self.shared.current.load();
         let tokens = self.tokens(&snapshot, head);
-        let permit = match snapshot.request(caller, head, &tokens) {
+        let permit = match decide(&snapshot, caller, head, &tokens) {
             Decision::Allow(permit) => permit,
             Decision::Deny(denial) if self.shadow => Permit::overruling(denial),
             Decision::Deny(denial) => return Decision::Deny(denial),
         };
-        Decision::Allow(permit.with_edits(tokens.edits()))
+        Decision::Allow(permit.edited(tokens.edits().clone()))
     }
 
     fn refuses(&self, caller: CallerId<'_>) -> Option<Reason> {
@@ -195,8 +200,8 @@ impl Intentions {
     fn tokens(&self, snapshot: &Snapshot, head: &Parts) -> Tokens {
         if snapshot.asks_for_tokens() {
             let as_of = head.extensions.get::<AsOf>();
-            let then = as_of.map(|as_of| as_of.time());
-            self.shared.token_providers.authenticate(head, then)
+            let ago = as_of.map_or(Duration::ZERO, |as_of| as_of.ago());
+            self.shared.token_providers.authenticate(head, ago)
         } else {
             Tokens::default()
         }
@@ -214,7 +219,7 @@ impl Intentions {
             (None, None) => snapshot.connection(caller_id),
             (None, Some(head)) => {
                 let tokens = self.tokens(&snapshot, head);
-                snapshot.request(caller_id, head, &tokens).into()
+                decide(&snapshot, caller_id, head, &tokens).into()
             }
         };
         let found = snapshot.received.iter();
@@ -222,12 +227,12 @@ impl Intentions {
             .flat_map(|received| received.compiled.matching(caller_id))
             .enumerate()
             .map(|(position, entry)| {
-                let by_default = match &verdict {
-                    Verdict::Allow(permit) => permit.rule().is_none(),
-                    Verdict::Deny(reason) => reason.rule().is_none(),
-                    Verdict::PerRequest => false,
+                let applied = match &verdict {
+                    Verdict::Allow(permit) => permit.rule(),
+                    Verdict::Deny(reason) => reason.rule(),
+                    Verdict::PerRequest => return entry.explain(request, position == 0),
                 };
-                entry.explain(request, position == 0 && !by_default)
+                entry.explain(request, applied.is_some_and(|rule| rule.is_of(&entry.rule)))
             })
             .collect();
         let because = match &verdict {
@@ -320,6 +325,38 @@ const DEFAULT_WITHIN: Duration = Duration::from_secs(5);
 /// How long the keys of token providers may be waited for.
 const PROVIDERS_WITHIN: Duration = Duration::from_secs(5);
 
+/// Rules look at what the application will see, as they do behind an Envoy: without verified tokens and without what the caller
+/// wrote where only we may write.
+fn decide(snapshot: &Snapshot, caller: CallerId<'_>, head: &Parts, tokens: &Tokens) -> Decision {
+    let edits = tokens.edits();
+    let decision = match edits.concern(head) {
+        true => {
+            let mut edited = bare(head);
+            edits.apply(&mut edited);
+            snapshot.request(caller, &edited, tokens)
+        }
+        false => snapshot.request(caller, head, tokens),
+    };
+    match (decision, tokens.unheard()) {
+        (Decision::Allow(_), Some(provider)) => {
+            let text = format!(
+                "Consul has not told of the token provider `{provider}`, so that nobody knows which header the caller must not write"
+            );
+            Decision::Deny(Reason::new("jwt_provider", text))
+        }
+        (decision, _) => decision,
+    }
+}
+
+fn bare(head: &Parts) -> Parts {
+    let (mut bare, ()) = http::Request::new(()).into_parts();
+    bare.method.clone_from(&head.method);
+    bare.uri.clone_from(&head.uri);
+    bare.version = head.version;
+    bare.headers.clone_from(&head.headers);
+    bare
+}
+
 impl Authorize for Intentions {
     fn connection(&self, caller: Caller<'_>) -> Verdict {
         match caller {
@@ -333,6 +370,11 @@ impl Authorize for Intentions {
             Caller::Peer(peer) => self.decision(peer.into(), head),
             Caller::Unauthenticated => Decision::Deny(UNAUTHENTICATED),
         }
+    }
+
+    fn edits(&self, head: &Parts) -> RequestEdits {
+        let snapshot = self.shared.current.load();
+        self.tokens(&snapshot, head).edits().clone()
     }
 
     fn changes(&self) -> Changes {

@@ -30,9 +30,23 @@ pub(super) struct Verified {
 }
 
 impl RequestEdits {
+    #[cfg(test)]
+    pub(crate) fn removing(header: &'static str) -> Self {
+        Self {
+            reserved: Some([HeaderName::from_static(header)].into()),
+            verified: None,
+        }
+    }
+
     /// Whether there is nothing to do.
     pub fn is_empty(&self) -> bool {
         self.reserved.is_none() && self.verified.is_none()
+    }
+
+    /// Whether they change anything of this head.
+    pub(crate) fn concern(&self, head: &Parts) -> bool {
+        let mut reserved = self.reserved.iter().flat_map(|names| names.iter());
+        self.verified.is_some() || reserved.any(|name| head.headers.contains_key(name))
     }
 
     /// Both, one after the other.

@@ -8,6 +8,7 @@ use rustls_pki_types::{CertificateDer, pem::PemObject};
 use tokio::time::timeout;
 
 use super::{
+    file,
     key_set::MAX_LENGTH,
     source::{Remote, Trust},
 };
@@ -79,7 +80,7 @@ impl Fetcher {
             Trust::Configured => self.configured.clone(),
             Trust::Pem(pem) => Some(pem.as_slice().into()),
             Trust::File(path) => {
-                let read = tokio::fs::read(path).await;
+                let read = file::read(path).await;
                 Some(
                     read.map_err(|error| FetchError::File(path.clone(), error))?
                         .into(),

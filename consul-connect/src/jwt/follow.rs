@@ -47,13 +47,13 @@ fn adopt(
     report: &Reporter,
 ) -> Option<Keeper> {
     let Some(entry) = entry else {
-        report.fault("there is no config entry `jwt-provider` of this name");
+        report.fault("there is no config entry `jwt-provider` of this name", None);
         return None;
     };
     let (provider, source) = match Provider::compile(entry) {
         Ok(compiled) => compiled,
         Err(fault) => {
-            report.fault(&fault.to_string());
+            report.fault(&fault.to_string(), Provider::payload_header_of(entry));
             return None;
         }
     };

@@ -5,7 +5,7 @@ use std::{path::PathBuf, sync::Arc, time::Duration};
 use rustls::crypto::CryptoProvider;
 use tokio::time::{Instant, sleep_until};
 
-use super::{JwtConfig, fetch::Fetcher, key_set::KeySet, pace::Pace, source::KeySource};
+use super::{JwtConfig, fetch::Fetcher, file, key_set::KeySet, pace::Pace, source::KeySource};
 use crate::{crypto_provider, time::after};
 
 /// How often a file with keys is looked at.
@@ -97,7 +97,7 @@ impl Keeper {
         let read = match &mut self.from {
             From::Never => std::future::pending().await,
             From::File(path) => {
-                let read = tokio::fs::read(&*path).await;
+                let read = file::read(path).await;
                 read.map_err(|error| format!("reading {}: {error}", path.display()))
             }
             From::Server(fetcher, _) => fetcher.fetch().await.map_err(|error| sentence(&error)),

@@ -66,6 +66,26 @@ impl Place {
         }
     }
 
+    /// Whether something stands there that is not the token and that an application may take for it: the scheme in another case,
+    /// or what comes before the prefix.
+    pub(super) fn has_stray(&self, head: &Parts) -> bool {
+        let Self::Header { name, prefix } = self else {
+            return false;
+        };
+        let prefix = prefix.as_bytes();
+        let begins = |value: &[u8]| {
+            value
+                .get(..prefix.len())
+                .is_some_and(|first| first.eq_ignore_ascii_case(prefix))
+        };
+        let mut lines = head.headers.get_all(name).iter();
+        lines.any(|line| {
+            let value = line.as_bytes().trim_ascii();
+            let is_exact = value.starts_with(prefix);
+            !is_exact && (begins(value) || after(value, prefix).is_some())
+        })
+    }
+
     /// What is there: whoever finds several has to take all of them for tokens, because the application may take any.
     pub(super) fn find<'a>(&self, head: &'a Parts) -> Vec<Cow<'a, [u8]>> {
         match self {
@@ -129,7 +149,15 @@ fn after<'a>(value: &'a [u8], prefix: &[u8]) -> Option<&'a [u8]> {
 }
 
 fn in_cookie<'a>(cookie: &'a [u8], name: &[u8]) -> Option<&'a [u8]> {
-    let value = cookie.trim_ascii().strip_prefix(name)?.strip_prefix(b"=")?;
+    let equals = cookie.iter().position(|byte| *byte == b'=')?;
+    let (named, value) = (
+        cookie[..equals].trim_ascii(),
+        cookie[equals + 1..].trim_ascii(),
+    );
+    // Applications differ in whether they decode it.
+    if named != name && !percent_decode(named).eq(name.iter().copied()) {
+        return None;
+    }
     let quoted = value
         .strip_prefix(b"\"")
         .and_then(|value| value.strip_suffix(b"\""));

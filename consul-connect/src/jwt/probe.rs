@@ -6,8 +6,12 @@ use http::request::Parts;
 use rustls_pki_types::UnixTime;
 
 use super::{
-    Providers, Requirement, key_set::KeySet, provider::Provider, source::KeySource, token::Token,
-    tokens::Known,
+    Providers, Requirement,
+    key_set::KeySet,
+    provider::Provider,
+    source::KeySource,
+    token::Token,
+    tokens::{Entry, Known},
 };
 use crate::crypto_provider;
 
@@ -60,6 +64,11 @@ pub fn require_jwt(
         }
     };
     let requirement = Requirement::compile(&requirement).map_err(|error| error.to_string())?;
+    let known = Entry {
+        known,
+        payload_header: Provider::payload_header_of(&entry),
+        unheard: false,
+    };
     let providers = Providers::new(BTreeMap::from([(entry.name.as_str().into(), known)]));
     let now = UnixTime::since_unix_epoch(Duration::from_secs(now));
     let tokens = providers.authenticate(head, now);

@@ -80,8 +80,11 @@ impl Provider {
         for (position, location) in wire.locations.iter().enumerate() {
             let (place, forwarded) = Place::compile(location)
                 .map_err(|why| InvalidProvider::Location { position, why })?;
+            // Consul tells the sidecar once for all places: the last header's word.
+            if matches!(place, Place::Header { .. }) {
+                forward = forwarded;
+            }
             places.push(place);
-            forward |= forwarded;
         }
         if places.is_empty() {
             places = Place::defaults();
@@ -106,6 +109,15 @@ impl Provider {
             clock_skew,
         };
         Ok((provider, source))
+    }
+
+    /// What an entry forwards claims in, whatever else is wrong with it.
+    pub(super) fn payload_header_of(wire: &wire::JwtProvider) -> Option<HeaderName> {
+        let name = wire
+            .forwarding
+            .as_ref()
+            .map(|forwarding| &*forwarding.header_name)?;
+        payload_header(name).ok()
     }
 
     /// The token, if it is one of this provider and valid now.

@@ -3,9 +3,15 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use arc_swap::ArcSwap;
+use http::HeaderName;
 use tokio::{sync::watch, time::Instant};
 
-use super::{JwtProviderStatus, Providers, key_set::KeySet, provider::Provider, tokens::Known};
+use super::{
+    JwtProviderStatus, Providers,
+    key_set::KeySet,
+    provider::Provider,
+    tokens::{Entry, Known},
+};
 
 /// What the tasks write and requests read.
 #[derive(Debug)]
@@ -26,6 +32,10 @@ pub(super) struct State {
     last_error: Option<String>,
     /// Neither keys have come, nor a reason why there are none.
     awaited: bool,
+    /// Whether Consul has not told of it so far.
+    unheard: bool,
+    /// What it forwards claims in, or did when that could last be read.
+    payload_header: Option<HeaderName>,
 }
 
 impl State {
@@ -37,11 +47,21 @@ impl State {
             keys_since: None,
             last_error: None,
             awaited: true,
+            unheard: true,
+            payload_header: None,
         }
     }
 
     pub(super) fn is_awaited(&self) -> bool {
         self.awaited
+    }
+
+    fn entry(&self) -> Entry {
+        Entry {
+            known: self.known.clone(),
+            payload_header: self.payload_header.clone(),
+            unheard: self.unheard,
+        }
     }
 
     fn status(&self, name: &str) -> JwtProviderStatus {
@@ -77,7 +97,7 @@ impl Shared {
             if change(states) {
                 let known = states
                     .iter()
-                    .map(|(name, state)| (Arc::clone(name), state.known.clone()));
+                    .map(|(name, state)| (Arc::clone(name), state.entry()));
                 // Store first, notify after: whoever wakes finds the new one. Under the lock, so that no older state is
                 // stored over a newer one.
                 self.current
@@ -113,11 +133,13 @@ impl Reporter {
             });
     }
 
-    /// No token is accepted.
-    pub(super) fn fault(&self, why: &str) {
+    /// No token is accepted. What was forwarded before in a header is still not the caller's to write there.
+    pub(super) fn fault(&self, why: &str, payload_header: Option<HeaderName>) {
         tracing::warn!(provider = %self.name, "no token of this provider is accepted: {why}");
         self.update(|state| {
             state.awaited = false;
+            state.unheard = false;
+            state.payload_header = payload_header.or(state.payload_header.take());
             state.last_error = None;
             state.keys_since = None;
             state.known = Known::Fault(why.into());
@@ -129,6 +151,8 @@ impl Reporter {
     pub(super) fn entry(&self, provider: Provider, keys: Result<Arc<KeySet>, String>) {
         self.update(|state| {
             state.awaited &= keys.is_err();
+            state.unheard = false;
+            state.payload_header.clone_from(&provider.payload_header);
             state.last_error = None;
             if let Known::Ready(known, had) = &state.known
                 && **known == provider

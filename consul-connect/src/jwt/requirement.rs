@@ -71,11 +71,6 @@ impl Requirement {
         })
     }
 
-    /// The `jwt-provider` config entries it needs.
-    pub(crate) fn provider_names(&self) -> impl Iterator<Item = &str> {
-        self.providers.iter().map(|provider| &*provider.name)
-    }
-
     /// Whether one of the request's verified tokens is of a provider named here and says all that is demanded of it.
     ///
     /// # Errors
@@ -153,9 +148,9 @@ impl Lack<'_> {
         match self {
             Self::Claim(_) => "jwt_claim",
             Self::Token(NoToken::Missing) => MISSING,
-            Self::Token(NoToken::Invalid(_) | NoToken::Several(_) | NoToken::TooMany) => {
-                "jwt_invalid"
-            }
+            Self::Token(
+                NoToken::Invalid(_) | NoToken::Several(_) | NoToken::Stray | NoToken::TooMany,
+            ) => "jwt_invalid",
             Self::Token(NoToken::Unknown | NoToken::Provider(_)) => "jwt_provider",
         }
     }

@@ -87,10 +87,11 @@ impl JwtProviders {
         }
     }
 
-    /// The tokens of a request, verified as of then, or as of now. Takes no lock; without providers it does nothing.
-    pub(crate) fn authenticate(&self, head: &Parts, then: Option<UnixTime>) -> Tokens {
+    /// The tokens of a request, verified as of so long ago. Takes no lock; without providers it does nothing.
+    pub(crate) fn authenticate(&self, head: &Parts, ago: Duration) -> Tokens {
         let providers = self.shared.current.load();
-        providers.authenticate(head, then.unwrap_or_else(|| self.now()))
+        let then = self.now().as_secs().saturating_sub(ago.as_secs());
+        providers.authenticate(head, UnixTime::since_unix_epoch(Duration::from_secs(then)))
     }
 
     /// Waits until of each provider something is known, good or bad.
@@ -104,7 +105,7 @@ impl JwtProviders {
         let _ = states.wait_for(settled).await;
     }
 
-    /// The wall clock. One that cannot be read makes every token expired, which is the closed side.
+    /// The wall clock. One that cannot be read makes every token expired that expires, which is the closed side.
     fn now(&self) -> UnixTime {
         let end = UnixTime::since_unix_epoch(Duration::from_secs(u64::MAX >> 1));
         self.config.time.current_time().unwrap_or(end)

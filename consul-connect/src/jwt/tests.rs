@@ -9,7 +9,7 @@ mod signer;
 mod vectors;
 mod verify;
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use base64::{Engine, engine::general_purpose::STANDARD};
 use http::request::Parts;
@@ -24,7 +24,7 @@ use super::{
     key_set::KeySet,
     provider::{InvalidProvider, Provider},
     source::KeySource,
-    tokens::Known,
+    tokens::{Entry, Known},
 };
 
 /// When everything happens.
@@ -93,7 +93,24 @@ fn providers(entries: &[Value]) -> Providers {
         let name: Arc<str> = entry["Name"].as_str().expect("a name").into();
         (name, Known::Ready(Arc::new(provider), Ok(Arc::new(keys))))
     };
-    Providers::new(entries.iter().map(ready).collect::<BTreeMap<_, _>>())
+    of(entries.iter().map(ready))
+}
+
+/// Those of which this is known.
+fn of(known: impl IntoIterator<Item = (Arc<str>, Known)>) -> Providers {
+    let heard = |(name, known): (Arc<str>, Known)| {
+        let payload_header = match &known {
+            Known::Ready(provider, _) => provider.payload_header.clone(),
+            Known::Fault(_) => None,
+        };
+        let entry = Entry {
+            known,
+            payload_header,
+            unheard: false,
+        };
+        (name, entry)
+    };
+    Providers::new(known.into_iter().map(heard).collect())
 }
 
 fn request(uri: &str, headers: &[(&str, &str)]) -> Parts {

@@ -19,6 +19,17 @@ pub(crate) struct Providers {
     by_name: BTreeMap<Arc<str>, Known>,
     /// The headers that providers forward claims in.
     reserved: Option<Arc<[HeaderName]>>,
+    /// One of which nobody knows whether it does.
+    unheard: Option<Arc<str>>,
+}
+
+/// What is known of a provider, and the header it forwards claims in, or did before it became faulty.
+#[derive(Clone, Debug)]
+pub(super) struct Entry {
+    pub(super) known: Known,
+    pub(super) payload_header: Option<HeaderName>,
+    /// Whether Consul has never said what that header is.
+    pub(super) unheard: bool,
 }
 
 /// What is known of a provider.
@@ -35,6 +46,7 @@ pub(super) enum Known {
 pub struct Tokens {
     by_provider: Vec<(Arc<str>, Result<Claims, NoToken>)>,
     edits: RequestEdits,
+    unheard: Option<Arc<str>>,
 }
 
 /// Why there is no token to believe.
@@ -46,6 +58,8 @@ pub(super) enum NoToken {
     Invalid(InvalidToken),
     #[error("one of several tokens was refused: {0}")]
     Several(InvalidToken),
+    #[error("beside a good token there is something that could be taken for one")]
+    Stray,
     #[error("there are more than {MAX_TOKENS} tokens in the request")]
     TooMany,
     #[error("nothing is known yet")]
@@ -55,19 +69,24 @@ pub(super) enum NoToken {
 }
 
 impl Providers {
-    pub(super) fn new(by_name: BTreeMap<Arc<str>, Known>) -> Self {
+    pub(super) fn new(entries: BTreeMap<Arc<str>, Entry>) -> Self {
         let mut reserved: Vec<HeaderName> = Vec::new();
-        for known in by_name.values() {
-            if let Known::Ready(provider, _) = known
-                && let Some(header) = &provider.payload_header
-                && !reserved.contains(header)
-            {
+        for header in entries
+            .values()
+            .filter_map(|entry| entry.payload_header.as_ref())
+        {
+            if !reserved.contains(header) {
                 reserved.push(header.clone());
             }
         }
+        let mut unheard = entries.iter().filter(|(_, entry)| entry.unheard);
         Self {
-            by_name,
+            unheard: unheard.next().map(|(name, _)| Arc::clone(name)),
             reserved: (!reserved.is_empty()).then(|| reserved.into()),
+            by_name: entries
+                .into_iter()
+                .map(|(name, entry)| (name, entry.known))
+                .collect(),
         }
     }
 
@@ -88,6 +107,7 @@ impl Providers {
             .collect();
         Tokens {
             by_provider,
+            unheard: self.unheard.clone(),
             edits: RequestEdits {
                 reserved: self.reserved.clone(),
                 verified: (!verified.is_empty()).then(|| verified.into()),
@@ -131,7 +151,12 @@ impl Providers {
             }
         }
         let (outcome, payload) = match (first, refused) {
-            (Some((payload, claims)), None) => (Ok(claims), payload),
+            (Some((payload, claims)), None) => {
+                match provider.places.iter().any(|place| place.has_stray(head)) {
+                    true => (Err(NoToken::Stray), None),
+                    false => (Ok(claims), payload),
+                }
+            }
             (Some(_), Some(why)) => (Err(NoToken::Several(why)), None),
             (None, Some(why)) => return Err(NoToken::Invalid(why)),
             (None, None) => return Err(NoToken::Missing),
@@ -167,9 +192,14 @@ impl Tokens {
         known.map_or(Err(&NoToken::Unknown), |(_, outcome)| outcome.as_ref())
     }
 
-    /// What is to be done to the request if it is let in.
-    pub(crate) fn edits(&self) -> RequestEdits {
-        self.edits.clone()
+    /// What is to be done to the request before any rule looks at it, and if it is let in.
+    pub(crate) fn edits(&self) -> &RequestEdits {
+        &self.edits
+    }
+
+    /// A provider of which Consul has never told: a header that is for us to write may be forged, and stay.
+    pub(crate) fn unheard(&self) -> Option<&str> {
+        self.unheard.as_deref()
     }
 }
 

@@ -4,6 +4,7 @@ use std::{
 };
 
 use bytes::Bytes;
+use http::HeaderMap;
 use http_body::{Body, Frame, SizeHint};
 use pin_project_lite::pin_project;
 use tokio::time::{Instant, Sleep};
@@ -69,11 +70,14 @@ impl<B> ResponseBody<B> {
 }
 
 impl<B> ResponseBody<B> {
-    /// The application broke off in the middle of it: there is no more of it.
-    pub(crate) fn broken(self: Pin<&mut Self>) {
+    /// It ends in the middle: with these trailers, or broken off.
+    pub(crate) fn end(self: Pin<&mut Self>, trailers: Option<&HeaderMap>) {
         let mut this = self.project();
         if let Some(mut exchange) = this.exchange.take() {
-            exchange.failed(ErrorKind::Body);
+            match trailers {
+                Some(trailers) => exchange.trailers(trailers),
+                None => exchange.failed(ErrorKind::Body),
+            }
         }
         this.state.set(State::Text { text: None });
     }

@@ -40,7 +40,7 @@ pub(super) struct Admitted<'a> {
     pub(super) caller: Cow<'a, Peer>,
     pub(super) permit: Permit,
     /// It is asked about again when the rules change.
-    pub(super) open: Option<OpenRequest>,
+    pub(super) open: OpenRequest,
 }
 
 /// What a caller gets in place of the application's answer.

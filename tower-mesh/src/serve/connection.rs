@@ -53,6 +53,8 @@ pub(crate) struct Control {
     orders: Dormant<Order>,
     open: Arc<open::Requests>,
     draining: bool,
+    /// Because of something in it.
+    cutting: bool,
     deadline: Option<Pin<Box<Sleep>>>,
 }
 
@@ -62,6 +64,7 @@ impl Control {
             orders: Dormant::new(orders),
             open,
             draining: false,
+            cutting: false,
             deadline: None,
         }
     }
@@ -79,11 +82,14 @@ impl Control {
                 }
             }
         }
-        if !self.draining
-            && let Poll::Ready(drain) = self.open.poll_cut(cx)
+        if !self.cutting
+            && let Poll::Ready(within) = self.open.poll_order(cx)
         {
             self.draining = true;
-            self.tighten(later(Instant::now(), drain));
+            if let Some(within) = within {
+                self.cutting = true;
+                self.tighten(later(Instant::now(), within));
+            }
         }
         match &mut self.deadline {
             Some(deadline) => deadline.as_mut().poll(cx),
@@ -216,9 +222,10 @@ async fn settled(control: &mut Control, mut settling: Settling) -> Option<io::Re
 /// to drain only starts its clock.
 async fn upgraded(tether: &Tether, control: &mut Control) {
     let open = Arc::clone(&control.open);
-    let gone = std::future::poll_fn(|cx| match open.poll_cut(cx) {
-        Poll::Ready(_) => Poll::Ready(()),
-        Poll::Pending => tether.poll_gone(cx),
+    // Who gives the order has been told whom to wake: `control` asks as well.
+    let gone = std::future::poll_fn(|cx| match open.is_cut() {
+        true => Poll::Ready(()),
+        false => tether.poll_gone(cx),
     });
     // In each case the tether is dropped next, which cuts what is not gone.
     let _gone_or_cut = until_cut(control, gone).await;

@@ -11,6 +11,7 @@ use std::{
 };
 
 use bytes::Bytes;
+use http::HeaderMap;
 use http_body::{Body, Frame, SizeHint};
 use pin_project_lite::pin_project;
 
@@ -59,18 +60,18 @@ where
         let this = self.project();
         let mut body = this.body;
         // What is left of it may panic when it is dropped; nobody waits for that.
-        let broken = |body: Pin<&mut ResponseBody<B>>| {
-            let _ = catch_unwind(AssertUnwindSafe(|| body.broken()));
+        let end = |body: Pin<&mut ResponseBody<B>>, trailers: Option<&HeaderMap>| {
+            let _ = catch_unwind(AssertUnwindSafe(|| body.end(trailers)));
         };
         if let Some((open, is_grpc)) = this.open
             && open.poll_denied(cx).is_ready()
         {
-            let is_grpc = *is_grpc;
+            let trailers = is_grpc.then(|| Refusal::Denied.trailers());
             *this.open = None;
-            broken(body);
-            return Poll::Ready(Some(match is_grpc {
-                true => Ok(Frame::trailers(Refusal::Denied.trailers())),
-                false => Err(CutOff::Denied.into()),
+            end(body, trailers.as_ref());
+            return Poll::Ready(Some(match trailers {
+                Some(trailers) => Ok(Frame::trailers(trailers)),
+                None => Err(CutOff::Denied.into()),
             }));
         }
         let polled = catch_unwind(AssertUnwindSafe(|| body.as_mut().poll_frame(cx)));
@@ -80,7 +81,7 @@ where
                     panic = words(&*panic),
                     "the application panicked in a response body"
                 );
-                broken(body);
+                end(body, None);
                 Poll::Ready(Some(Err(CutOff::Panicked.into())))
             },
             |polled| polled.map_err(Into::into),

@@ -2,14 +2,16 @@
 //!
 //! What a caller can write in several ways is brought into one way before any rule is asked, and the application gets that
 //! one too: a rule about `/admin` would not see `/public/../admin`. What is done is what Envoy does for Consul's setting
-//! `RequestNormalization`, in Envoy's order: names of headers, headers of the connection, escaped slashes, the path, its
-//! slashes. A path that has no one spelling is refused. What follows a `#` is gone before: hyper tells neither rules nor applications of it.
+//! `RequestNormalization`, in Envoy's order: names of headers, headers of the connection, `Host`, repeated headers, escaped
+//! slashes, the path, its slashes. A path that has no one spelling is refused. What follows a `#` is gone before: hyper tells neither rules nor applications of it.
 //!
 //! All of it is pure, and what needs no change costs a look at each byte.
 
 mod escape;
 mod hop_by_hop;
+mod host;
 mod path;
+mod repeated;
 mod underscores;
 
 #[cfg(test)]
@@ -46,10 +48,11 @@ pub(crate) fn normalize(rules: RequestNormalization, head: &mut Parts) -> Result
         _ => {}
     }
     hop_by_hop::remove(head.version, &mut head.headers).map_err(malformed)?;
+    host::agree(&head.uri, &mut head.headers).map_err(malformed)?;
+    repeated::join(head.version, &mut head.headers).map_err(malformed)?;
     let target = head.uri.path_and_query().map_or("", PathAndQuery::as_str);
     // Not `target`: where there is no path, that is `/`.
     match head.uri.path() {
-        "" if head.method == Method::CONNECT => return Ok(()),
         "*" if head.method == Method::OPTIONS => return Ok(()),
         "" => return Err(malformed("there is no path")),
         _ if !target.starts_with('/') => return Err(malformed("the path does not begin with `/`")),

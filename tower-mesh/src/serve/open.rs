@@ -4,7 +4,9 @@
 //! not go on for hours after the rule that let it in is gone. Who is denied as a caller loses the connection, which is the live
 //! set's business; here is who is still let in, but would not be with this request.
 //!
-//! Only requests of callers about whom requests decide are kept, because keeping one means a copy of its head.
+//! Only requests of callers about whom requests decide are kept, because keeping one means a copy of its head. Of the others
+//! their number is known: should requests come to decide about such a caller, nobody could be asked about those, and what is
+//! still open after the grace ends with its connection.
 
 mod entry;
 
@@ -13,7 +15,7 @@ use std::{
     panic::{AssertUnwindSafe, catch_unwind},
     sync::{
         Arc, Mutex, MutexGuard, PoisonError, Weak,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicU8, AtomicUsize, Ordering},
     },
     task::{Context, Poll},
     time::Duration,
@@ -44,27 +46,40 @@ pub(crate) struct Requests {
     caller: Option<Peer>,
     /// Whether requests decide about the caller.
     per_request: AtomicBool,
-    open: Mutex<Open>,
+    kept: Mutex<Kept>,
+    /// How many are open and not kept.
+    unkept: AtomicUsize,
+    /// Since requests decide about those too: when their connection ends.
+    unkept_end: Mutex<Option<Instant>>,
     /// How long a connection may still take for a stream in it that must end.
     drain: Duration,
-    /// The application has taken over a stream of it.
-    upgraded: AtomicBool,
-    /// And that is denied.
-    cut: AtomicBool,
+    /// [`GO_ON`], [`RENEW`] or [`CUT`].
+    order: AtomicU8,
     connection: AtomicWaker,
 }
 
+const GO_ON: u8 = 0;
+/// Take no further request.
+const RENEW: u8 = 1;
+/// And end soon: there is something in it that must.
+const CUT: u8 = 2;
+
+/// How many streams of one connection an application may take over. Nobody says when one of h2 ends, so what is kept of them is
+/// kept as long as the connection.
+const MOST_UPGRADED: usize = 128;
+
 #[derive(Default)]
-struct Open {
+struct Kept {
     next: u64,
+    upgraded: usize,
     entries: HashMap<u64, Arc<Entry>>,
 }
 
 /// One of them, held by whoever answers it.
 pub(crate) struct OpenRequest {
     of: Arc<Requests>,
-    key: u64,
-    entry: Arc<Entry>,
+    /// `None`: it is not kept.
+    kept: Option<(u64, Arc<Entry>)>,
     upgraded: bool,
 }
 
@@ -109,6 +124,7 @@ impl OpenRequests {
         let end = later(Instant::now(), self.grace.denied);
         for requests in self.all() {
             self.ask_about_caller(&requests);
+            requests.decided(end);
             for entry in requests.entries() {
                 let (caller, head) = entry.request();
                 let ask = || self.authorize.request(Caller::Peer(caller), head);
@@ -127,11 +143,12 @@ impl OpenRequests {
     fn end(&self, now: Instant) -> Option<Instant> {
         let mut next: Option<Instant> = None;
         for requests in self.all() {
-            for entry in requests.entries() {
-                match entry.end(now) {
-                    Some(at) => next = Some(next.map_or(at, |next| next.min(at))),
-                    None if entry.is_upgraded() && entry.is_ended() => requests.cut(),
-                    None => {}
+            let entries = requests.entries();
+            let ends = entries.iter().map(|entry| entry.end(now));
+            for at in ends.chain([requests.unkept_end()]).flatten() {
+                match at <= now {
+                    true => requests.order(CUT),
+                    false => next = Some(next.map_or(at, |next| next.min(at))),
                 }
             }
         }
@@ -145,7 +162,7 @@ impl OpenRequests {
         let ask = || self.authorize.connection(Caller::Peer(caller));
         let verdict = catch_unwind(AssertUnwindSafe(ask));
         let per_request = matches!(verdict, Ok(Verdict::PerRequest));
-        requests.per_request.store(per_request, Ordering::Relaxed);
+        requests.per_request.store(per_request, Ordering::SeqCst);
     }
 
     /// A copy, so that no connection waits for the look at all of them.
@@ -164,73 +181,115 @@ impl Requests {
         Self {
             per_request: AtomicBool::new(caller.is_none()),
             caller,
-            open: Mutex::default(),
+            kept: Mutex::default(),
+            unkept: AtomicUsize::new(0),
+            unkept_end: Mutex::default(),
             drain,
-            upgraded: AtomicBool::new(false),
-            cut: AtomicBool::new(false),
+            order: AtomicU8::new(GO_ON),
             connection: AtomicWaker::new(),
         }
     }
 
-    /// Keeps a request that is about to be decided, where requests decide about the caller.
-    pub(crate) fn enter(self: &Arc<Self>, caller: &Peer, head: &Parts) -> Option<OpenRequest> {
-        if !self.per_request.load(Ordering::Relaxed) {
-            return None;
-        }
-        let entry = Arc::new(Entry::new(caller, head));
-        let mut open = lock(&self.open);
-        let key = open.next;
-        open.next += 1;
-        open.entries.insert(key, Arc::clone(&entry));
-        Some(OpenRequest {
+    /// A request that is about to be decided. It is kept where requests decide about the caller.
+    pub(crate) fn enter(self: &Arc<Self>, caller: &Peer, head: &Parts) -> OpenRequest {
+        // Counted first and asked second, where the follower tells first and counts second: one of the two sees the other.
+        self.unkept.fetch_add(1, Ordering::SeqCst);
+        let mut request = OpenRequest {
             of: Arc::clone(self),
-            key,
-            entry,
+            kept: None,
             upgraded: false,
-        })
+        };
+        if self.per_request.load(Ordering::SeqCst) {
+            self.unkept.fetch_sub(1, Ordering::SeqCst);
+            let entry = Arc::new(Entry::new(caller, head));
+            let mut kept = lock(&self.kept);
+            let key = kept.next;
+            kept.next += 1;
+            kept.entries.insert(key, Arc::clone(&entry));
+            drop(kept);
+            request.kept = Some((key, entry));
+        }
+        request
     }
 
-    /// Ready when a stream that the application took over is to end, with how long its connection may take for that: there is no
-    /// way to end such a stream alone.
-    pub(crate) fn poll_cut(&self, cx: &Context<'_>) -> Poll<Duration> {
-        if !self.upgraded.load(Ordering::Acquire) {
-            return Poll::Pending;
-        }
+    /// Ready when the connection is to end: with how long it may take for that, if something in it must end that cannot be ended
+    /// alone.
+    pub(crate) fn poll_order(&self, cx: &Context<'_>) -> Poll<Option<Duration>> {
         self.connection.register(cx.waker());
-        match self.cut.load(Ordering::Acquire) {
-            true => Poll::Ready(self.drain),
-            false => Poll::Pending,
+        match self.order.load(Ordering::SeqCst) {
+            GO_ON => Poll::Pending,
+            RENEW => Poll::Ready(None),
+            _ => Poll::Ready(Some(self.drain)),
         }
     }
 
-    fn cut(&self) {
-        self.cut.store(true, Ordering::Release);
-        self.connection.wake();
+    /// Whether something in the connection must end that cannot be ended alone.
+    pub(crate) fn is_cut(&self) -> bool {
+        self.order.load(Ordering::SeqCst) == CUT
+    }
+
+    fn order(&self, order: u8) {
+        if self.order.fetch_max(order, Ordering::SeqCst) < order {
+            self.connection.wake();
+        }
+    }
+
+    /// Those that are not kept end then, if requests decide about the caller now.
+    fn decided(&self, end: Instant) {
+        let mut known = lock(&self.unkept_end);
+        let asked = self.per_request.load(Ordering::SeqCst) && self.caller.is_some();
+        *known = (asked && self.unkept.load(Ordering::SeqCst) > 0)
+            .then(|| known.map_or(end, |known| known.min(end)));
+    }
+
+    fn unkept_end(&self) -> Option<Instant> {
+        let mut end = lock(&self.unkept_end);
+        if self.unkept.load(Ordering::SeqCst) == 0 {
+            *end = None;
+        }
+        *end
     }
 
     fn entries(&self) -> Vec<Arc<Entry>> {
-        lock(&self.open).entries.values().cloned().collect()
+        lock(&self.kept).entries.values().cloned().collect()
     }
 }
 
 impl OpenRequest {
     /// Ready, with why, when the request is to end.
     pub(crate) fn poll_denied(&self, cx: &Context<'_>) -> Poll<Denied> {
-        self.entry.poll_denied(cx)
+        match &self.kept {
+            Some((_, entry)) => entry.poll_denied(cx),
+            None => Poll::Pending,
+        }
     }
 
-    /// The application takes over the connection: the request is open for as long as that is.
+    /// The application takes over the stream: the request is open for as long as the connection is.
     pub(crate) fn upgraded(mut self) {
         self.upgraded = true;
-        self.entry.upgraded();
-        self.of.upgraded.store(true, Ordering::Release);
+        let Some((_, entry)) = &self.kept else {
+            return;
+        };
+        entry.upgraded();
+        if entry.is_ended() {
+            self.of.order(CUT);
+        }
+        let mut kept = lock(&self.of.kept);
+        kept.upgraded += 1;
+        if kept.upgraded >= MOST_UPGRADED {
+            self.of.order(RENEW);
+        }
     }
 }
 
 impl Drop for OpenRequest {
     fn drop(&mut self) {
-        if !self.upgraded {
-            lock(&self.of.open).entries.remove(&self.key);
+        if self.upgraded {
+            return;
+        }
+        match &self.kept {
+            Some((key, _)) => drop(lock(&self.of.kept).entries.remove(key)),
+            None => drop(self.of.unkept.fetch_sub(1, Ordering::SeqCst)),
         }
     }
 }

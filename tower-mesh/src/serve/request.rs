@@ -95,7 +95,7 @@ where
                 head.extensions.insert(permit);
                 let request = Some(Request::from_parts(head, body));
                 let app = self.app.clone();
-                (State::Ready { app, request }, deadline, open)
+                (State::Ready { app, request }, deadline, Some(open))
             }
             Err(instead) => {
                 let instead = Some(instead);

@@ -11,6 +11,7 @@ use std::fmt;
 
 use consul_api::intention as wire;
 
+pub use self::name::{ENVOY_ORDERS, list_separator};
 use self::{name::Name, value::ValueMatch};
 use super::{fault::HeaderFlaw, request::Request};
 

@@ -25,6 +25,9 @@ use regex_automata::{
 
 pub(crate) use invalid::Invalid;
 
+/// Bytes. What an Envoy takes is far shorter.
+const MAX_PATTERN: usize = 4096;
+
 /// Bytes: of one finished automaton, and apart from it of what is needed to build one.
 const MAX_AUTOMATON: usize = 4 << 20;
 
@@ -44,6 +47,10 @@ impl Re2 {
     /// # Errors
     /// RE2 refuses it, it is one of the few RE2 takes and this reader does not, or it is too large.
     pub(crate) fn compile(pattern: &str) -> Result<Self, Invalid> {
+        if pattern.len() > MAX_PATTERN {
+            let text = format!("it is longer than {MAX_PATTERN} bytes");
+            return Err(Invalid::TooLarge(text));
+        }
         Ok(Self {
             pattern: pattern.into(),
             automaton: Arc::new(Automaton::build(pattern)?),

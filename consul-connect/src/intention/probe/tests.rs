@@ -14,6 +14,10 @@ struct Agent {
 }
 
 fn agent() -> Agent {
+    agent_within(None)
+}
+
+fn agent_within(max_staleness: Option<Duration>) -> Agent {
     let (answers, mut queue) = mpsc::unbounded_channel();
     let (told, asked) = mpsc::unbounded_channel();
     let (acl, changes) = watch::channel(None);
@@ -32,6 +36,7 @@ fn agent() -> Agent {
             ask,
             |default| seen.lock().expect("no panic").push(default),
             changes,
+            max_staleness,
         )
         .await;
     });
@@ -158,4 +163,23 @@ async fn a_first_header_that_speaks_against_the_answer_ends_it() {
     assert_eq!(agent.asked().await, first, "at once");
     let default = agent.in_force().expect("one is in force");
     assert_eq!(default.policy(), DefaultPolicy::Deny, "{default}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_answer_of_allow_that_nothing_confirms_ends_when_intentions_would() {
+    for (answer, kept) in [(allow(), false), (deny(), true)] {
+        let mut agent = agent_within(Some(Duration::from_secs(30)));
+        agent.answers.send(Ok(answer.clone())).expect("queued");
+        let away = Err("the agent is away".to_owned());
+        agent.answers.send(away).expect("queued");
+        let first = agent.asked().await;
+        let mut last = agent.asked().await;
+        assert_eq!((last - first).as_secs(), 15);
+        while last - first < Duration::from_secs(29) {
+            assert_eq!(agent.in_force(), Some(answer.clone()));
+            last = agent.asked().await;
+        }
+        agent.asked().await;
+        assert_eq!(agent.in_force() == Some(answer), kept);
+    }
 }

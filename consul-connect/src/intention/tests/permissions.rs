@@ -115,7 +115,7 @@ fn permissions_deny_where_consul_says_that_there_are_no_requests() {
     );
     let tcp = Destination {
         service: name("api"),
-        namespace: "default".to_owned(),
+        namespace: Some("default".to_owned()),
         has_requests: false,
     };
     let set = Compiled::about(&tcp, &[l7, rule("db", "api", "allow")]);
@@ -147,4 +147,30 @@ fn a_required_token_makes_a_permission_depend_on_the_request_and_a_denial_stay_o
         }
     }
     assert_eq!(denial(&set, "db").1, "intention");
+}
+
+#[test]
+fn a_provider_is_known_from_what_cannot_be_carried_out_too() {
+    let jwt = |name: &str| json!({"Providers": [{"Name": name}]});
+    let mut faulty = with_permissions(
+        "web",
+        json!([{"Action": "allow", "HTTP": {"PathRegex": "("}, "JWT": jwt("a")}]),
+    );
+    faulty.jwt = Some(serde_json::from_value(jwt("b")).expect("a requirement"));
+    let mut denied = rule("db", "api", "deny");
+    denied.jwt = Some(serde_json::from_value(jwt("c")).expect("a requirement"));
+    let l7 = with_permissions(
+        "shop",
+        json!([{"Action": "allow", "HTTP": {"PathPrefix": "/"}, "JWT": jwt("d")}]),
+    );
+    let tcp = Destination {
+        service: name("api"),
+        namespace: None,
+        has_requests: false,
+    };
+    let set = Compiled::about(&tcp, &[faulty, denied, l7]);
+    assert_eq!(
+        set.token_providers().collect::<Vec<_>>(),
+        ["a", "b", "c", "d"]
+    );
 }

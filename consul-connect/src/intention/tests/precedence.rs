@@ -103,3 +103,11 @@ fn the_reply_of_a_real_consul_is_read() {
     }
     assert!(set.findings().is_empty());
 }
+
+#[test]
+fn a_destination_is_ours_however_its_entry_is_spelled() {
+    // Consul answers with the entry `Api` when it is asked about `api`.
+    let set = api(&[rule("web", "Api", "deny"), rule("*", "*", "allow")]);
+    assert_eq!(answer(&set, &caller("web")), Answer::Deny);
+    assert!(set.findings().is_empty());
+}

@@ -240,10 +240,7 @@ fn without_keys_or_provider_a_token_is_refused_and_its_absence_is_absence() {
         Err("its keys have not been fetched yet".into()),
     );
     let fault = Known::Fault("it has no issuer".into());
-    let all = Providers::new(BTreeMap::from([
-        ("okta".into(), fetched),
-        ("broken".into(), fault),
-    ]));
+    let all = of([("okta".into(), fetched), ("broken".into(), fault)]);
     let with_token = all.authenticate(&bearer(&signer.token(&claims())), now());
     let without = all.authenticate(&request("/", &[]), now());
     let text = |tokens, provider| refused(tokens, provider).expect("refused");
@@ -273,4 +270,29 @@ fn without_providers_nothing_is_done() {
     tokens.edits().apply(&mut head);
     assert_eq!(head.uri, "/?access_token=x");
     assert_eq!(headers(&head, "authorization"), ["Bearer x"]);
+}
+
+#[test]
+fn what_could_be_taken_for_a_token_beside_a_good_one_is_refused() {
+    let signer = Signer::es256();
+    let entries = [entry("okta", std::slice::from_ref(&signer.jwk))];
+    let good = signer.token(&claims());
+    let exact = format!("Bearer {good}");
+    let in_query = format!("/?access_token={good}");
+    for (uri, lines) in [
+        ("/", vec!["bearer evil", &exact]),
+        ("/", vec!["evil Bearer x", &exact]),
+        (&*in_query, vec!["bearer evil"]),
+        (&*in_query, vec!["BEARER evil"]),
+    ] {
+        let lines: Vec<_> = lines.iter().map(|line| ("authorization", *line)).collect();
+        let (_, tokens) = edited(&entries, request(uri, &lines));
+        let why = refused(&tokens, "okta");
+        assert!(why.is_some(), "{uri} {lines:?}");
+    }
+    for line in ["Basic YTpi", "", "bear"] {
+        let head = request(&in_query, &[("authorization", line)]);
+        let (_, tokens) = edited(&entries, head);
+        assert_eq!(refused(&tokens, "okta"), None, "{line}");
+    }
 }

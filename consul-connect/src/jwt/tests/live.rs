@@ -48,7 +48,10 @@ impl World {
 
     /// Why this token is refused now; `None`: it is not.
     fn refused(&self, token: &str) -> Option<String> {
-        refused(&self.store.authenticate(&bearer(token), None), "okta")
+        refused(
+            &self.store.authenticate(&bearer(token), Duration::ZERO),
+            "okta",
+        )
     }
 
     fn status(&self) -> JwtProviderStatus {

@@ -77,7 +77,7 @@ fn a_parameter_is_decoded_and_every_one_of_its_name_is_found() {
 fn a_cookie_is_found_in_every_line_of_them() {
     let place = place(&json!({ "Cookie": { "Name": "session" } }));
     let place = place.expect("a place");
-    let cases: [(&[&str], &[&str]); 8] = [
+    let cases: [(&[&str], &[&str]); 10] = [
         (&[], &[]),
         (&["session=T"], &["T"]),
         (&["a=1; session=T; b=2"], &["T"]),
@@ -86,6 +86,9 @@ fn a_cookie_is_found_in_every_line_of_them() {
         (&["session=T; session=U"], &["T", "U"]),
         (&["xsession=T; Session=T; session"], &[]),
         (&["session==T"], &["=T"]),
+        // As some applications read cookies.
+        (&["session = T; %73ession=U"], &["T", "U"]),
+        (&["s%65ssion", "=session", "session%3DT"], &[]),
     ];
     for (lines, expected) in cases {
         let headers: Vec<(&str, &str)> = lines.iter().map(|line| ("cookie", *line)).collect();

@@ -166,11 +166,3 @@ fn a_requirement_that_is_not_understood_is_a_fault() {
         assert!(fault.contains(expected), "{wire}: {fault}");
     }
 }
-
-#[test]
-fn the_names_of_its_providers_are_known() {
-    let wire = json!({ "Providers": [{ "Name": "b" }, { "Name": "a" }, { "Name": "b" }] });
-    let requirement = requirement(&wire).expect("a requirement");
-    let names: Vec<&str> = requirement.provider_names().collect();
-    assert_eq!(names, ["b", "a", "b"]);
-}

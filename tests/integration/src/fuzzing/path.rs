@@ -62,7 +62,6 @@ fn is_in_one_spelling(rules: RequestNormalization, head: &Parts) {
     }
     let path = head.uri.path();
     match head.method {
-        Method::CONNECT if path.is_empty() => return,
         Method::OPTIONS if path == "*" => return,
         _ => assert!(path.starts_with('/'), "{path}"),
     }

@@ -91,7 +91,7 @@ pub(crate) const PATTERNS: [(&str, [&str; 2]); 10] = [
 pub(crate) const HEADERS: [&str; 6] = ["x-a", "x-b", "x-role", "x_u", "accept", "cookie"];
 
 /// Asked of less often: what is no plain header everywhere.
-pub(crate) const ODD_HEADERS: [&str; 10] = [
+pub(crate) const ODD_HEADERS: [&str; 13] = [
     "host",
     ":authority",
     ":path",
@@ -102,6 +102,10 @@ pub(crate) const ODD_HEADERS: [&str; 10] = [
     "keep-alive",
     "te",
     "x-envoy-retry-on",
+    // In which claims are forwarded.
+    "x-forwards-payload",
+    "x-many-payload",
+    "x-payload",
 ];
 
 pub(crate) const VALUES: [&str; 8] = ["v", "w", "V", "abc", "zab", "admin", "reader", "v,w"];

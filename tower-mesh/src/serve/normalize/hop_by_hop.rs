@@ -4,9 +4,10 @@
 //! Behind a sidecar neither rules nor applications see them: a caller cannot meet a rule with a header that it has
 //! declared to be the connection's.
 
+use consul_connect::intention::ENVOY_ORDERS as ORDERS;
 use http::{
     HeaderMap, HeaderName, HeaderValue, Version,
-    header::{CONNECTION, TE, TRANSFER_ENCODING, UPGRADE},
+    header::{CONNECTION, TE, UPGRADE},
 };
 
 const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
@@ -18,43 +19,31 @@ pub(super) fn remove(version: Version, headers: &mut HeaderMap) -> Result<(), &'
     if !headers.keys().any(is_for_proxies) {
         return Ok(());
     }
-    // The application answers an upgrade, and reads both.
-    if !(version == Version::HTTP_11 && is_upgrade(headers)) {
-        remove_nominated(headers)?;
-        headers.remove(CONNECTION);
-        headers.remove(UPGRADE);
+    let nominated = nominated(headers)?;
+    match version == Version::HTTP_11 && is_upgrade(headers) {
+        // The application answers it, and reads both; and Envoy would have rules see what is named there.
+        true if nominated.is_empty() => {}
+        true => return Err("`Connection` of an upgrade names other headers"),
+        false => {
+            headers.remove(CONNECTION);
+            headers.remove(UPGRADE);
+        }
     }
-    for name in [KEEP_ALIVE, PROXY_CONNECTION, TRANSFER_ENCODING] {
+    for name in nominated.into_iter().chain([KEEP_ALIVE, PROXY_CONNECTION]) {
         headers.remove(name);
     }
     keep_trailers_of_te(headers);
-    for name in ENVOYS {
+    for name in ORDERS {
         headers.remove(name);
     }
     Ok(())
 }
 
-/// What an Envoy takes for an order of another Envoy.
-const ENVOYS: [&str; 12] = [
-    "x-envoy-expected-rq-timeout-ms",
-    "x-envoy-force-trace",
-    "x-envoy-hedge-on-per-try-timeout",
-    "x-envoy-ip-tags",
-    "x-envoy-max-retries",
-    "x-envoy-original-url",
-    "x-envoy-retry-grpc-on",
-    "x-envoy-retry-on",
-    "x-envoy-upstream-alt-stat-name",
-    "x-envoy-upstream-rq-per-try-timeout-ms",
-    "x-envoy-upstream-rq-timeout-alt-response",
-    "x-envoy-upstream-rq-timeout-ms",
-];
-
+/// Not `transfer-encoding`: rules do not see it, and an application that passes a body on needs to know that there is one.
 fn is_for_proxies(name: &HeaderName) -> bool {
     match name.as_str() {
-        "connection" | "keep-alive" | "proxy-connection" | "te" | "transfer-encoding"
-        | "upgrade" => true,
-        name => name.starts_with("x-envoy-") && ENVOYS.contains(&name),
+        "connection" | "keep-alive" | "proxy-connection" | "te" | "upgrade" => true,
+        name => name.starts_with("x-envoy-") && ORDERS.contains(&name),
     }
 }
 
@@ -66,7 +55,7 @@ fn is_upgrade(headers: &HeaderMap) -> bool {
 /// What `Connection` may name at most.
 const MOST: usize = 9;
 
-fn remove_nominated(headers: &mut HeaderMap) -> Result<(), &'static str> {
+fn nominated(headers: &HeaderMap) -> Result<Vec<HeaderName>, &'static str> {
     let mut named = Vec::new();
     for token in tokens(headers, &CONNECTION) {
         let name =
@@ -86,10 +75,7 @@ fn remove_nominated(headers: &mut HeaderMap) -> Result<(), &'static str> {
         }
         named.push(name);
     }
-    for name in named {
-        headers.remove(name);
-    }
-    Ok(())
+    Ok(named)
 }
 
 /// gRPC asks for trailers with it.
@@ -181,7 +167,7 @@ mod tests {
             ),
             (
                 vec![("transfer-encoding", "chunked"), ("x-a", "1")],
-                "x-a: 1",
+                "transfer-encoding: chunked; x-a: 1",
             ),
         ] {
             let left = left(Version::HTTP_11, &lines);
@@ -248,7 +234,7 @@ mod tests {
 
     #[test]
     fn orders_to_an_envoy_are_gone() {
-        let orders = ENVOYS.map(|name| (name, "1"));
+        let orders = ORDERS.map(|name| (name, "1"));
         assert_eq!(left(Version::HTTP_2, &orders).as_deref(), Ok(""));
         let told = [("x-envoy-attempt-count", "1")];
         assert_eq!(

@@ -4,6 +4,7 @@ use std::{
         atomic::{AtomicBool, Ordering},
     },
     task::{Context, Poll},
+    time::Duration,
 };
 
 use consul_connect::authorize::AsOf;
@@ -15,7 +16,11 @@ use crate::{
     Peer,
     authorize::{Denied, Reason},
     head,
+    time::later,
 };
+
+/// What a request that has ended takes to be gone.
+const MOMENT: Duration = Duration::from_secs(1);
 
 /// What is kept of one open request.
 pub(super) struct Entry {
@@ -47,42 +52,44 @@ impl Entry {
         (&self.caller, &self.head)
     }
 
-    /// Takes over an answer. A denial that goes on keeps the end it had.
+    /// Takes over an answer. A denial that goes on keeps the end it had, and what has ended does not begin again.
     pub(super) fn decided(&self, denied: Option<(Instant, Reason)>) {
         let mut known = self.lock();
+        if self.is_ended() {
+            return;
+        }
         *known = match (known.take(), denied) {
             (Some((end, _)), Some((_, reason))) => Some((end, reason)),
             (_, denied) => denied,
         };
     }
 
-    /// Ends it if its time has come. Returns when that will be, if it is still to come.
+    /// Ends it if its time has come. Returns when to look again: when that will be, or when its connection ends with it if it is
+    /// still there.
     pub(super) fn end(&self, now: Instant) -> Option<Instant> {
-        if self.is_ended() {
-            return None;
+        let denied = self.lock();
+        let (at, reason) = denied.as_ref()?;
+        if *at > now {
+            return Some(*at);
         }
-        let at = self.lock().as_ref().map(|(at, _)| *at)?;
-        if at > now {
-            return Some(at);
-        }
-        if let Some((_, reason)) = &*self.lock() {
+        if !self.ended.swap(true, Ordering::SeqCst) {
             tracing::info!(caller = %self.caller, method = %self.head.method, path = self.head.uri.path(), reason = reason.code(), "ending an open request: {reason}");
+            self.waker.wake();
         }
-        self.ended.store(true, Ordering::Release);
-        self.waker.wake();
-        None
+        // Who reads nothing is not told anything: the body that would end is not asked. A stream that the application took over
+        // has no other end.
+        Some(match self.upgraded.load(Ordering::SeqCst) {
+            true => *at,
+            false => later(*at, MOMENT),
+        })
     }
 
     pub(super) fn is_ended(&self) -> bool {
-        self.ended.load(Ordering::Acquire)
+        self.ended.load(Ordering::SeqCst)
     }
 
     pub(super) fn upgraded(&self) {
-        self.upgraded.store(true, Ordering::Release);
-    }
-
-    pub(super) fn is_upgraded(&self) -> bool {
-        self.upgraded.load(Ordering::Acquire)
+        self.upgraded.store(true, Ordering::SeqCst);
     }
 
     pub(super) fn poll_denied(&self, cx: &Context<'_>) -> Poll<Denied> {
@@ -94,7 +101,7 @@ impl Entry {
         let denied = self.lock();
         let reason = denied
             .as_ref()
-            .map_or(ALLOWED_AGAIN, |(_, reason)| reason.clone());
+            .map_or(UNKNOWN, |(_, reason)| reason.clone());
         Poll::Ready(Denied::new(reason, Some(self.caller.clone())))
     }
 
@@ -103,5 +110,5 @@ impl Entry {
     }
 }
 
-/// It was denied when it was ended, which cannot be taken back.
-const ALLOWED_AGAIN: Reason = Reason::fixed("intention", "the rules denied it for a while");
+/// Nothing ends without one.
+const UNKNOWN: Reason = Reason::fixed("unknown", "the rules deny it");

@@ -1,6 +1,12 @@
 //! Requests that are open when a rule comes to deny them.
 
-use std::sync::Mutex;
+use std::{
+    sync::{
+        Mutex,
+        atomic::{AtomicBool, Ordering},
+    },
+    task::{Context, Poll, Waker},
+};
 
 use consul_connect::{Changes, Grace};
 use http::{StatusCode, request::Parts};
@@ -16,8 +22,9 @@ use tokio_util::task::AbortOnDropHandle;
 use super::*;
 use crate::authorize::{Caller, Decision, Denied, Permit, Reason, Verdict};
 
-/// Lets requests of `web` in by their path.
+/// Lets requests of `web` in by their path, or `web` as such.
 struct Rules {
+    wholly: AtomicBool,
     denied: Mutex<Vec<&'static str>>,
     generation: watch::Sender<u64>,
 }
@@ -25,6 +32,7 @@ struct Rules {
 impl Rules {
     fn new() -> Arc<Self> {
         Arc::new(Self {
+            wholly: AtomicBool::new(false),
             denied: Mutex::default(),
             generation: watch::Sender::new(0),
         })
@@ -34,11 +42,19 @@ impl Rules {
         *self.denied.lock().expect("no panic") = paths.into_iter().collect();
         self.generation.send_modify(|generation| *generation += 1);
     }
+
+    fn allow_wholly(&self, wholly: bool) {
+        self.wholly.store(wholly, Ordering::SeqCst);
+        self.generation.send_modify(|generation| *generation += 1);
+    }
 }
 
 impl Authorize for Rules {
     fn connection(&self, _caller: Caller<'_>) -> Verdict {
-        Verdict::PerRequest
+        match self.wholly.load(Ordering::SeqCst) {
+            true => Verdict::Allow(Permit::by_default()),
+            false => Verdict::PerRequest,
+        }
     }
 
     fn request(&self, _caller: Caller<'_>, head: &Parts) -> Decision {
@@ -64,14 +80,18 @@ struct World {
     /// Each word is one more frame of every body.
     words: broadcast::Sender<&'static str>,
     io: Option<DuplexStream>,
-    _served: Served,
+    served: Served,
     _following: AbortOnDropHandle<()>,
 }
 
 type Streamed = StreamBody<stream::BoxStream<'static, Result<Frame<Bytes>, Infallible>>>;
 
-/// Answers at once and goes on with its body for as long as words come; `/silent` never answers.
+/// Answers at once and goes on with its body for as long as words come; `/silent` never answers, `/flood` never stops.
 fn serve_ruled() -> World {
+    serve_under_rules(Rules::new())
+}
+
+fn serve_under_rules(rules: Arc<Rules>) -> World {
     let words = broadcast::Sender::new(16);
     let said = words.clone();
     let app = tower::service_fn(move |mut request: Request<Incoming>| {
@@ -80,11 +100,18 @@ fn serve_ruled() -> World {
             if request.uri().path() == "/silent" {
                 std::future::pending::<()>().await;
             }
-            let frames = stream::unfold(words, |mut words| async {
-                let word: &str = words.recv().await.ok()?;
-                Some((Ok(Frame::data(Bytes::from_static(word.as_bytes()))), words))
-            });
-            let mut response = Response::new(Streamed::new(frames.boxed()));
+            let frames = match request.uri().path() {
+                "/flood" => {
+                    let more = Bytes::from_static(&[b'!'; 16 * 1024]);
+                    stream::repeat_with(move || Ok(Frame::data(more.clone()))).boxed()
+                }
+                _ => stream::unfold(words, |mut words| async {
+                    let word: &str = words.recv().await.ok()?;
+                    Some((Ok(Frame::data(Bytes::from_static(word.as_bytes()))), words))
+                })
+                .boxed(),
+            };
+            let mut response = Response::new(Streamed::new(frames));
             if request.headers().contains_key("upgrade") {
                 *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
                 let upgrade = hyper::upgrade::on(&mut request);
@@ -96,7 +123,6 @@ fn serve_ruled() -> World {
             Ok::<_, Infallible>(response)
         }
     });
-    let rules = Rules::new();
     let all = open::OpenRequests::new(Arc::clone(&rules) as Arc<dyn Authorize>, Grace::default());
     let admission = Admission {
         authorize: Arc::clone(&rules) as Arc<dyn Authorize>,
@@ -110,7 +136,7 @@ fn serve_ruled() -> World {
         rules,
         words,
         io: Some(io),
-        _served: served,
+        served,
         _following: AbortOnDropHandle::new(tokio::spawn(all.follow())),
     }
 }
@@ -219,4 +245,102 @@ async fn an_upgraded_connection_is_cut_after_the_grace() {
     world.rules.deny(["/a"]);
     io.read_to_end(&mut Vec::new()).await.expect("an end");
     assert_eq!(began.elapsed().as_secs(), GRACE);
+}
+
+/// How long a connection is drained for.
+fn drain() -> u64 {
+    Grace::default().drain.as_secs()
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_was_let_in_as_a_caller_ends_with_its_connection_when_requests_decide() {
+    let rules = Rules::new();
+    rules.allow_wholly(true);
+    let mut world = serve_under_rules(rules);
+    let mut client = h2(world.io()).await;
+    let mut body = client
+        .send_request(get("/a"))
+        .await
+        .expect("an answer")
+        .into_body();
+    let began = Instant::now();
+    world.rules.allow_wholly(false);
+    world.rules.deny(["/b"]);
+    let response = client.send_request(get("/b")).await.expect("an answer");
+    assert_eq!(response.status(), StatusCode::FORBIDDEN);
+    world.words.send("still").expect("heard");
+    let frame = body.frame().await.expect("a frame").expect("data");
+    assert_eq!(frame.into_data().expect("data"), "still");
+    body.frame().await.expect("an end").expect_err("cut");
+    assert_eq!(began.elapsed().as_secs(), GRACE + drain());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_connection_without_such_requests_goes_on_when_requests_decide() {
+    let rules = Rules::new();
+    rules.allow_wholly(true);
+    let mut world = serve_under_rules(rules);
+    let mut client = h2(world.io()).await;
+    let over = client.send_request(get("/a")).await.expect("an answer");
+    drop(over);
+    world.rules.allow_wholly(false);
+    let mut kept = client
+        .send_request(get("/b"))
+        .await
+        .expect("an answer")
+        .into_body();
+    tokio::time::sleep(Duration::from_secs(10 * GRACE)).await;
+    world.words.send("more").expect("heard");
+    let frame = kept.frame().await.expect("a frame").expect("data");
+    assert_eq!(frame.into_data().expect("data"), "more");
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_is_let_in_as_a_caller_again_within_the_grace_goes_on() {
+    let rules = Rules::new();
+    rules.allow_wholly(true);
+    let mut world = serve_under_rules(rules);
+    let mut client = h2(world.io()).await;
+    let mut body = client
+        .send_request(get("/a"))
+        .await
+        .expect("an answer")
+        .into_body();
+    world.rules.allow_wholly(false);
+    tokio::time::sleep(Duration::from_secs(GRACE - 1)).await;
+    world.rules.allow_wholly(true);
+    tokio::time::sleep(Duration::from_secs(10 * GRACE)).await;
+    world.words.send("more").expect("heard");
+    let frame = body.frame().await.expect("a frame").expect("data");
+    assert_eq!(frame.into_data().expect("data"), "more");
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_reads_nothing_does_not_stay() {
+    let mut world = serve_ruled();
+    let mut io = world.io();
+    io.write_all(b"GET /flood HTTP/1.1\r\nhost: api\r\n\r\n")
+        .await
+        .expect("written");
+    let mut head = [0; 12];
+    io.read_exact(&mut head).await.expect("an answer");
+    assert_eq!(&head, b"HTTP/1.1 200");
+    let began = Instant::now();
+    world.rules.deny(["/flood"]);
+    world.served.task.await.expect("no panic");
+    // A second to see that it stays.
+    assert_eq!(began.elapsed().as_secs(), GRACE + 1 + drain());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_connection_of_which_many_streams_were_taken_over_takes_no_more() {
+    let open = Arc::new(open::Requests::new(None, Duration::ZERO));
+    let cx = Context::from_waker(Waker::noop());
+    let (head, ()) = Request::connect("/a").body(()).expect("one").into_parts();
+    for _ in 0..127 {
+        open.enter(&web(), &head).upgraded();
+    }
+    assert!(open.poll_order(&cx).is_pending());
+    open.enter(&web(), &head).upgraded();
+    assert_eq!(open.poll_order(&cx), Poll::Ready(None));
 }

@@ -136,23 +136,18 @@ async fn the_refusal_of_a_head_request_has_no_body() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn connect_is_decided_like_any_request() {
-    let no_tunnels = from_fn(|_caller, head| match head {
-        Some(head) if head.method == http::Method::CONNECT => {
-            Decision::Deny(Reason::fixed("test", "no tunnels"))
-        }
-        _ => Decision::Allow(Permit::by_default()),
-    });
-    let (io, _served) = serve_with(hello(), no_tunnels, None);
-    let request = Request::connect("db.internal:5432")
-        .body(Full::default())
-        .expect("a CONNECT request");
-    let response = h1(io)
-        .await
-        .send_request(request)
-        .await
-        .expect("a response");
-    assert_eq!(response.status(), StatusCode::FORBIDDEN);
+async fn a_connect_without_a_path_reaches_no_rule_and_no_application() {
+    for version in [http::Version::HTTP_11, http::Version::HTTP_2] {
+        let request = Request::connect("db.internal:5432").version(version);
+        let request = request.body(Full::default()).expect("a CONNECT request");
+        let (io, _served) = serve(hello());
+        let response = match version {
+            http::Version::HTTP_2 => h2(io).await.send_request(request).await,
+            _ => h1(io).await.send_request(request).await,
+        };
+        let status = response.expect("a response").status();
+        assert_eq!(status, StatusCode::BAD_REQUEST, "{version:?}");
+    }
 }
 
 /// Says when it is dropped.

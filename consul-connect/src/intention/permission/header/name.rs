@@ -4,13 +4,11 @@ mod known;
 
 use std::fmt;
 
-use http::{HeaderName, HeaderValue, Version, header};
+use http::{HeaderName, HeaderValue, header};
 
-use self::known::{Repeated, Seen, default, repeated, seen};
+use self::known::{CRUMBS, Repeated, Seen, default, repeated, seen};
+pub use self::known::{ENVOY_ORDERS, list_separator};
 use crate::intention::permission::request::Request;
-
-/// Between the parts of a cookie.
-const CRUMBS: &str = "; ";
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Name {
@@ -67,12 +65,7 @@ impl Name {
                 default,
                 ..
             } => {
-                let separator = match repeated {
-                    Repeated::Joined => Some(","),
-                    // HTTP/2 lets a client split this one; what was split is one value again.
-                    Repeated::Crumbs if request.version() == Version::HTTP_2 => Some(CRUMBS),
-                    Repeated::Crumbs | Repeated::Apart => None,
-                };
+                let separator = repeated.separator(request.version());
                 // What is left of nothing but empty parts is no header, there.
                 if separator == Some(CRUMBS) && request.lines(name).all(|line| line.is_empty()) {
                     return None;

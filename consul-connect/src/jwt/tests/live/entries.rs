@@ -75,7 +75,7 @@ async fn only_the_named_providers_are_followed_and_a_new_name_begins_anew() {
     assert!(
         world
             .store
-            .authenticate(&bearer(&token), None)
+            .authenticate(&bearer(&token), Duration::ZERO)
             .edits()
             .is_empty()
     );

@@ -88,7 +88,7 @@ async fn before_the_first_keys_every_token_is_refused_and_the_reason_told() {
     world
         .refused_as(&token, "its keys have not been fetched yet")
         .await;
-    let none = world.store.authenticate(&request("/", &[]), None);
+    let none = world.store.authenticate(&request("/", &[]), Duration::ZERO);
     assert_eq!(
         refused(&none, "okta").as_deref(),
         Some("there is no token in the request")

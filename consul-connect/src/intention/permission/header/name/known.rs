@@ -1,7 +1,7 @@
 //! The headers that Envoy treats in a way of their own, as seen at 1.38.3 behind a listener like the one Consul configures.
 //! About 190 names were tried.
 
-use http::{HeaderValue, header};
+use http::{HeaderName, HeaderValue, Version, header};
 
 use crate::intention::permission::request::Request;
 
@@ -40,6 +40,26 @@ impl Seen {
     }
 }
 
+/// What several lines of this header are joined with before rules look at them, and before an application behind an Envoy does;
+/// `None`: each is a value by itself.
+pub fn list_separator(name: &HeaderName, version: Version) -> Option<&'static str> {
+    repeated(name.as_str()).separator(version)
+}
+
+impl Repeated {
+    pub(super) fn separator(self, version: Version) -> Option<&'static str> {
+        match self {
+            Self::Joined => Some(","),
+            // HTTP/2 lets a client split this one; what was split is one value again.
+            Self::Crumbs if version == Version::HTTP_2 => Some(CRUMBS),
+            Self::Crumbs | Self::Apart => None,
+        }
+    }
+}
+
+/// Between the parts of a cookie.
+pub(super) const CRUMBS: &str = "; ";
+
 pub(super) fn repeated(name: &str) -> Repeated {
     if name == "cookie" {
         Repeated::Crumbs
@@ -54,7 +74,7 @@ pub(super) fn seen(name: &str) -> Seen {
     match name {
         "connection" | "upgrade" => Seen::InUpgrades,
         "keep-alive" | "proxy-connection" | "transfer-encoding" => Seen::Never,
-        _ if INTERNAL.contains(&name) => Seen::Never,
+        _ if ENVOY_ORDERS.contains(&name) => Seen::Never,
         _ => Seen::Always,
     }
 }
@@ -109,7 +129,8 @@ const JOINED: [&str; 38] = [
     "x-request-id",
 ];
 
-const INTERNAL: [&str; 16] = [
+/// How proxies order each other about. An Envoy takes none of these from a caller, and hands none on.
+pub const ENVOY_ORDERS: [&str; 16] = [
     "x-envoy-decorator-operation",
     "x-envoy-expected-rq-timeout-ms",
     "x-envoy-force-trace",
