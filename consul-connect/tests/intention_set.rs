@@ -369,3 +369,23 @@ async fn connections_and_requests_are_decided_alike_and_nobody_unverified_gets_i
     assert!(matches!(verdict, Verdict::Deny(_)), "{verdict:?}");
     assert!(!open.request(Caller::Unauthenticated, &head).is_allow());
 }
+
+#[tokio::test]
+async fn where_the_default_allows_the_lower_denial_is_explained_as_what_decides() {
+    let dev = ConsulDev::start().await.expect("a Consul");
+    dev.set_intention("*", "api", true).expect("an intention");
+    dev.set_intention("web", "*", false).expect("an intention");
+    let config = IntentionsConfig::default().default_policy(DefaultPolicy::Allow);
+    let intentions = follow(&dev, config);
+    intentions.ready().await.expect("readable");
+    let explained = intentions.explain(&caller(&dev, "web"), None);
+    assert!(!explained.verdict.is_allow(), "{explained}");
+    let applied: Vec<_> = explained.matches.iter().map(|one| one.applied).collect();
+    assert_eq!(applied, [false, true], "{explained}");
+    let text = explained.to_string();
+    assert!(text.contains("decides: web => * (precedence 6)"), "{text}");
+    assert!(
+        text.contains("does not stand against it: * => api"),
+        "{text}"
+    );
+}

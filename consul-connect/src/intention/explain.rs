@@ -18,7 +18,8 @@ pub struct Explanation {
     pub verdict: Verdict,
     /// Why, as one sentence.
     pub because: String,
-    /// Every intention whose source matches the caller, in order. The first one decides if [`applied`](Match::applied).
+    /// Every intention whose source matches the caller, in the order of their precedence. The one that decided, if one did, is
+    /// [`applied`](Match::applied).
     pub matches: Vec<Match>,
     /// The default policy in force and where it comes from.
     pub default: String,
@@ -64,10 +65,13 @@ impl fmt::Display for Explanation {
         };
         writeln!(f, ": {outcome}")?;
         writeln!(f, "  because {}", self.because)?;
-        for found in &self.matches {
-            let mark = match found.applied {
-                true => "decides",
-                false => "matches, lower",
+        let applied = self.matches.iter().position(|found| found.applied);
+        for (position, found) in self.matches.iter().enumerate() {
+            let mark = match applied {
+                Some(applied) if position == applied => "decides",
+                // A lower denial stands where the default allows.
+                Some(applied) if position < applied => "matches, and does not stand against it",
+                _ => "matches, lower",
             };
             writeln!(f, "  {mark}: {}: {}", found.rule, found.effect)?;
             for (at, permission) in found.permissions.iter().enumerate() {

@@ -1,6 +1,7 @@
 //! The live set: what is watched, what is published, and what answers.
 
 use std::{
+    borrow::Cow,
     fmt,
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
@@ -171,7 +172,7 @@ impl Intentions {
         }
         let snapshot = self.shared.current.load();
         let tokens = self.tokens(&snapshot, head);
-        let permit = match decide(&snapshot, caller, head, &tokens) {
+        let permit = match decide(&snapshot, caller, &as_rules_see(head, &tokens), &tokens) {
             Decision::Allow(permit) => permit,
             Decision::Deny(denial) if self.shadow => Permit::overruling(denial),
             Decision::Deny(denial) => return Decision::Deny(denial),
@@ -214,14 +215,15 @@ impl Intentions {
         let snapshot = self.shared.current.load_full();
         let known = self.shared.cluster_peers.current();
         let caller_id = self.caller_of(caller, &known);
-        let verdict = match (self.refuses(caller_id), request) {
+        let tokens = request.map(|head| self.tokens(&snapshot, head));
+        let request = request.zip(tokens.as_ref());
+        let request = request.map(|(head, tokens)| (as_rules_see(head, tokens), tokens));
+        let verdict = match (self.refuses(caller_id), &request) {
             (Some(foreign), _) => Verdict::Deny(foreign),
             (None, None) => snapshot.connection(caller_id),
-            (None, Some(head)) => {
-                let tokens = self.tokens(&snapshot, head);
-                decide(&snapshot, caller_id, head, &tokens).into()
-            }
+            (None, Some((head, tokens))) => decide(&snapshot, caller_id, head, tokens).into(),
         };
+        let request = request.as_ref().map(|(head, _)| &**head);
         let found = snapshot.received.iter();
         let matches: Vec<Match> = found
             .flat_map(|received| received.compiled.matching(caller_id))
@@ -325,19 +327,20 @@ const DEFAULT_WITHIN: Duration = Duration::from_secs(5);
 /// How long the keys of token providers may be waited for.
 const PROVIDERS_WITHIN: Duration = Duration::from_secs(5);
 
-/// Rules look at what the application will see, as they do behind an Envoy: without verified tokens and without what the caller
-/// wrote where only we may write.
-fn decide(snapshot: &Snapshot, caller: CallerId<'_>, head: &Parts, tokens: &Tokens) -> Decision {
+/// What the application will see, as rules do behind an Envoy: without verified tokens and without what the caller wrote where
+/// only we may write.
+fn as_rules_see<'a>(head: &'a Parts, tokens: &Tokens) -> Cow<'a, Parts> {
     let edits = tokens.edits();
-    let decision = match edits.concern(head) {
-        true => {
-            let mut edited = bare(head);
-            edits.apply(&mut edited);
-            snapshot.request(caller, &edited, tokens)
-        }
-        false => snapshot.request(caller, head, tokens),
-    };
-    match (decision, tokens.unheard()) {
+    if !edits.concern(head) {
+        return Cow::Borrowed(head);
+    }
+    let mut edited = bare(head);
+    edits.apply(&mut edited);
+    Cow::Owned(edited)
+}
+
+fn decide(snapshot: &Snapshot, caller: CallerId<'_>, head: &Parts, tokens: &Tokens) -> Decision {
+    match (snapshot.request(caller, head, tokens), tokens.unheard()) {
         (Decision::Allow(_), Some(provider)) => {
             let text = format!(
                 "Consul has not told of the token provider `{provider}`, so that nobody knows which header the caller must not write"
