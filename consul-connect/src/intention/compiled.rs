@@ -8,6 +8,7 @@ use std::{
 use consul_api::intention as wire;
 use http::request::Parts;
 
+use super::permission::Expressions;
 use super::requests::Requests;
 use super::rule::{Effect, Fault, Intention};
 use super::source_match::{Pattern, Source};
@@ -87,9 +88,10 @@ impl Compiled {
     pub(super) fn about(destination: &Destination, intentions: &[wire::Intention]) -> Self {
         let mut findings = Vec::new();
         let mut token_providers = BTreeSet::new();
+        let mut expressions = Expressions::default();
         let mut sorted = Vec::with_capacity(intentions.len());
         for wire in intentions {
-            let mut intention = Intention::from(wire);
+            let mut intention = Intention::of(wire, &mut expressions);
             if !destination.has_requests {
                 intention.refuse_permissions();
             }

@@ -6,6 +6,7 @@
 //! Matching is Envoy's, seen at 1.38: the path without its query, byte for byte; of a repeated header each line by itself, or
 //! joined where Envoy joins ([`header`]); expressions in RE2's dialect ([`re2`]).
 
+mod expressions;
 mod fault;
 mod header;
 mod http;
@@ -19,6 +20,7 @@ use std::fmt;
 use ::http::request::Parts;
 use consul_api::intention as wire;
 
+pub(super) use expressions::Expressions;
 pub(super) use fault::Fault;
 pub use header::{ENVOY_ORDERS, list_separator};
 
@@ -46,11 +48,14 @@ pub(super) enum Action {
 impl Permissions {
     /// # Errors
     /// The first thing that keeps one of them from being carried out. Then the whole intention must deny.
-    pub(super) fn compile(wire: &[wire::Permission]) -> Result<Self, Fault> {
+    pub(super) fn compile(
+        wire: &[wire::Permission],
+        expressions: &mut Expressions,
+    ) -> Result<Self, Fault> {
         wire.iter()
             .enumerate()
             .map(|(index, permission)| {
-                Permission::try_from(permission).map_err(|flaw| Fault::new(index, flaw))
+                Permission::compile(permission, expressions).map_err(|flaw| Fault::new(index, flaw))
             })
             .collect::<Result<_, _>>()
             .map(Self)
@@ -74,12 +79,8 @@ impl Permission {
     pub(super) fn matches(&self, head: &Parts) -> bool {
         self.http.matches(&Request::new(head))
     }
-}
 
-impl TryFrom<&wire::Permission> for Permission {
-    type Error = Flaw;
-
-    fn try_from(wire: &wire::Permission) -> Result<Self, Flaw> {
+    fn compile(wire: &wire::Permission, expressions: &mut Expressions) -> Result<Self, Flaw> {
         fault::refuse_unknown_keys("", &wire.extra)?;
         let action = match wire.action.as_deref().unwrap_or_default() {
             "allow" => Action::Allow,
@@ -90,7 +91,7 @@ impl TryFrom<&wire::Permission> for Permission {
         let http = wire.http.as_ref().ok_or(Flaw::NoHttp)?;
         Ok(Self {
             action,
-            http: HttpPart::try_from(http)?,
+            http: HttpPart::compile(http, expressions)?,
             jwt: wire.jwt.clone(),
         })
     }

@@ -5,7 +5,7 @@ use std::{fmt, sync::Arc};
 use consul_api::intention as wire;
 use http::request::Parts;
 
-use super::permission::{Action, Permission, Permissions};
+use super::permission::{Action, Expressions, Permission, Permissions};
 use super::rule::Fault;
 use super::{DefaultPolicy, PermissionMatch};
 use crate::jwt::{Requirement, Tokens};
@@ -22,12 +22,10 @@ pub(super) struct RequestRules {
     token: Option<Requirement>,
 }
 
-/// # Errors
-/// The [`Fault`] that keeps them from being carried out: one part of them alone would mean something else.
-impl TryFrom<&wire::Intention> for RequestRules {
-    type Error = Fault;
-
-    fn try_from(wire: &wire::Intention) -> Result<Self, Fault> {
+impl RequestRules {
+    /// # Errors
+    /// The [`Fault`] that keeps them from being carried out: one part of them alone would mean something else.
+    pub(super) fn of(wire: &wire::Intention, expressions: &mut Expressions) -> Result<Self, Fault> {
         let compile = |jwt: &Option<wire::JwtRequirement>| {
             let jwt = jwt.as_ref().map(Requirement::compile);
             jwt.transpose()
@@ -36,7 +34,7 @@ impl TryFrom<&wire::Intention> for RequestRules {
         let permissions = match wire.permissions.as_deref() {
             None | Some([]) => None,
             Some(permissions) => Some(
-                Permissions::compile(permissions)
+                Permissions::compile(permissions, expressions)
                     .map_err(|fault| Fault::Permission(fault.to_string()))?,
             ),
         };
@@ -49,9 +47,7 @@ impl TryFrom<&wire::Intention> for RequestRules {
             permissions,
         })
     }
-}
 
-impl RequestRules {
     /// Whether there are any, which mean nothing where no HTTP is spoken.
     pub(super) fn has_permissions(&self) -> bool {
         self.permissions.is_some()

@@ -4,6 +4,7 @@ use std::fmt;
 
 use consul_api::intention as wire;
 
+use super::permission::Expressions;
 use super::precedence::{exactness, precedence};
 use super::requests::RequestRules;
 use super::source_match::{Pattern, Source, is_unresolved_group};
@@ -109,15 +110,15 @@ impl Intention {
     }
 }
 
-/// Never fails: what cannot be understood becomes a rule that denies.
-impl From<&wire::Intention> for Intention {
-    fn from(wire: &wire::Intention) -> Self {
+impl Intention {
+    /// Never fails: what cannot be understood becomes a rule that denies.
+    pub(super) fn of(wire: &wire::Intention, expressions: &mut Expressions) -> Self {
         let namespace = Pattern::tenancy(&wire.destination_ns);
         let name = Pattern::name(&wire.destination_name);
         let (source, effect) = match Source::try_from(wire) {
             Ok(source) => (
                 source,
-                Effect::try_from(wire).unwrap_or_else(Effect::Refuse),
+                Effect::of(wire, expressions).unwrap_or_else(Effect::Refuse),
             ),
             Err(fault) => (Source::Unreadable, Effect::Refuse(fault)),
         };
@@ -132,12 +133,10 @@ impl From<&wire::Intention> for Intention {
     }
 }
 
-/// # Errors
-/// The [`Fault`] that keeps the intention from being carried out.
-impl TryFrom<&wire::Intention> for Effect {
-    type Error = Fault;
-
-    fn try_from(wire: &wire::Intention) -> Result<Self, Fault> {
+impl Effect {
+    /// # Errors
+    /// The [`Fault`] that keeps the intention from being carried out.
+    fn of(wire: &wire::Intention, expressions: &mut Expressions) -> Result<Self, Fault> {
         // `consul` is the only type there has ever been, and its absence means it.
         if !matches!(wire.source_type.as_str(), "" | "consul") {
             return Err(Fault::UnknownSourceType(wire.source_type.clone()));
@@ -152,12 +151,14 @@ impl TryFrom<&wire::Intention> for Effect {
             .is_some_and(|permissions| !permissions.is_empty())
         {
             return match action {
-                "" => RequestRules::try_from(wire).map(Self::Requests),
+                "" => RequestRules::of(wire, expressions).map(Self::Requests),
                 _ => Err(Fault::ActionAndPermissions),
             };
         }
         match action {
-            "allow" if wire.jwt.is_some() => RequestRules::try_from(wire).map(Self::Requests),
+            "allow" if wire.jwt.is_some() => {
+                RequestRules::of(wire, expressions).map(Self::Requests)
+            }
             "allow" => Ok(Self::Allow),
             // A denial stays a denial whatever token the caller has.
             "deny" => Ok(Self::Deny),

@@ -13,7 +13,7 @@ use consul_api::intention as wire;
 
 pub use self::name::{ENVOY_ORDERS, list_separator};
 use self::{name::Name, value::ValueMatch};
-use super::{fault::HeaderFlaw, request::Request};
+use super::{expressions::Expressions, fault::HeaderFlaw, request::Request};
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct HeaderMatch {
@@ -38,17 +38,18 @@ impl HeaderMatch {
                 .is_some_and(|hit| hit != self.invert),
         }
     }
-}
 
-impl TryFrom<&wire::HeaderPermission> for HeaderMatch {
-    type Error = HeaderFlaw;
-
-    fn try_from(wire: &wire::HeaderPermission) -> Result<Self, HeaderFlaw> {
+    /// # Errors
+    /// What is wrong with it.
+    pub(super) fn compile(
+        wire: &wire::HeaderPermission,
+        expressions: &mut Expressions,
+    ) -> Result<Self, HeaderFlaw> {
         if let Some(key) = wire.extra.keys().next() {
             return Err(HeaderFlaw::UnknownKey(key.clone()));
         }
         let name = Name::compile(&wire.name).ok_or_else(|| HeaderFlaw::Name(wire.name.clone()))?;
-        let value = ValueMatch::compile(wire)?;
+        let value = ValueMatch::compile(wire, expressions)?;
         let matcher = match (wire.present, value) {
             (true, None) if wire.ignore_case => return Err(HeaderFlaw::IgnoreCase),
             (true, None) => Matcher::Present,

@@ -5,6 +5,7 @@ use std::fmt;
 use consul_api::intention as wire;
 
 use super::{
+    expressions::Expressions,
     fault::{Flaw, refuse_unknown_keys},
     header::HeaderMatch,
     method::Methods,
@@ -29,24 +30,26 @@ impl HttpPart {
                 .is_none_or(|path| request.path().is_some_and(|given| path.matches(given)))
             && self.headers.iter().all(|header| header.matches(request))
     }
-}
 
-impl TryFrom<&wire::HttpPermission> for HttpPart {
-    type Error = Flaw;
-
-    fn try_from(wire: &wire::HttpPermission) -> Result<Self, Flaw> {
+    /// # Errors
+    /// What is wrong with it.
+    pub(super) fn compile(
+        wire: &wire::HttpPermission,
+        expressions: &mut Expressions,
+    ) -> Result<Self, Flaw> {
         refuse_unknown_keys(".HTTP", &wire.extra)?;
         let headers = wire
             .header
             .iter()
             .enumerate()
             .map(|(index, header)| {
-                HeaderMatch::try_from(header).map_err(|flaw| Flaw::Header { index, flaw })
+                HeaderMatch::compile(header, expressions)
+                    .map_err(|flaw| Flaw::Header { index, flaw })
             })
             .collect::<Result<_, _>>()?;
         let part = Self {
             methods: Methods::compile(&wire.methods)?,
-            path: PathMatch::compile(wire)?,
+            path: PathMatch::compile(wire, expressions)?,
             headers,
         };
         if part.methods.is_any() && part.path.is_none() && part.headers.is_empty() {

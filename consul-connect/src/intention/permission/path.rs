@@ -4,7 +4,7 @@ use std::fmt;
 
 use consul_api::intention as wire;
 
-use super::{fault::Flaw, re2::Re2};
+use super::{expressions::Expressions, fault::Flaw, re2::Re2};
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum PathMatch {
@@ -16,23 +16,29 @@ pub(super) enum PathMatch {
 
 impl PathMatch {
     /// `None`: any path, and none.
-    pub(super) fn compile(wire: &wire::HttpPermission) -> Result<Option<Self>, Flaw> {
-        let path = match (
-            wire.path_exact.as_str(),
-            wire.path_prefix.as_str(),
-            wire.path_regex.as_str(),
-        ) {
-            ("", "", "") => return Ok(None),
-            (exact, "", "") => Self::Exact(absolute("PathExact", exact)?),
-            ("", prefix, "") => Self::Prefix(absolute("PathPrefix", prefix)?),
-            ("", "", pattern) => {
-                Self::Regex(Re2::compile(pattern).map_err(|invalid| Flaw::PathRegex {
-                    pattern: pattern.to_owned(),
-                    invalid,
-                })?)
-            }
-            _ => return Err(Flaw::SeveralPaths),
-        };
+    pub(super) fn compile(
+        wire: &wire::HttpPermission,
+        expressions: &mut Expressions,
+    ) -> Result<Option<Self>, Flaw> {
+        let path =
+            match (
+                wire.path_exact.as_str(),
+                wire.path_prefix.as_str(),
+                wire.path_regex.as_str(),
+            ) {
+                ("", "", "") => return Ok(None),
+                (exact, "", "") => Self::Exact(absolute("PathExact", exact)?),
+                ("", prefix, "") => Self::Prefix(absolute("PathPrefix", prefix)?),
+                ("", "", pattern) => {
+                    Self::Regex(expressions.compile(pattern).map_err(|invalid| {
+                        Flaw::PathRegex {
+                            pattern: pattern.to_owned(),
+                            invalid,
+                        }
+                    })?)
+                }
+                _ => return Err(Flaw::SeveralPaths),
+            };
         Ok(Some(path))
     }
 

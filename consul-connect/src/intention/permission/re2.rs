@@ -57,6 +57,11 @@ impl Re2 {
         })
     }
 
+    /// Bytes that it takes.
+    pub(crate) fn memory(&self) -> usize {
+        self.automaton.dfa.memory_usage()
+    }
+
     pub(crate) fn pattern(&self) -> &str {
         &self.pattern
     }

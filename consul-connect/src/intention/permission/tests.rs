@@ -8,11 +8,11 @@ mod properties;
 use consul_api::intention as wire;
 use http::request::Parts;
 
-use super::{Action, Permissions};
+use super::{Action, Expressions, Permissions};
 
 pub(super) fn compile(json: &str) -> Result<Permissions, String> {
     let wire: Vec<wire::Permission> = serde_json::from_str(json).expect(json);
-    Permissions::compile(&wire).map_err(|fault| fault.to_string())
+    Permissions::compile(&wire, &mut Expressions::default()).map_err(|fault| fault.to_string())
 }
 
 /// Which of the permissions decides.

@@ -4,7 +4,7 @@ use std::fmt;
 
 use consul_api::intention as wire;
 
-use crate::intention::permission::{fault::HeaderFlaw, re2::Re2};
+use crate::intention::permission::{expressions::Expressions, fault::HeaderFlaw, re2::Re2};
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum ValueMatch {
@@ -27,7 +27,10 @@ pub(super) enum Kind {
 
 impl ValueMatch {
     /// `None`: nothing is said about the value.
-    pub(super) fn compile(wire: &wire::HeaderPermission) -> Result<Option<Self>, HeaderFlaw> {
+    pub(super) fn compile(
+        wire: &wire::HeaderPermission,
+        expressions: &mut Expressions,
+    ) -> Result<Option<Self>, HeaderFlaw> {
         let texts = [
             (Kind::Exact, &wire.exact),
             (Kind::Prefix, &wire.prefix),
@@ -44,7 +47,7 @@ impl ValueMatch {
                 ignore_case: wire.ignore_case,
             })),
             (None, _, Some(_)) if wire.ignore_case => Err(HeaderFlaw::IgnoreCase),
-            (None, _, Some(pattern)) => match Re2::compile(pattern) {
+            (None, _, Some(pattern)) => match expressions.compile(pattern) {
                 Ok(regex) => Ok(Some(Self::Regex(regex))),
                 Err(invalid) => Err(HeaderFlaw::Regex {
                     pattern: pattern.to_owned(),

@@ -3,7 +3,7 @@
 use consul_api::intention as wire;
 use proptest::prelude::*;
 
-use super::{Permissions, head, matches};
+use super::{Expressions, Permissions, head, matches};
 
 /// Text that a matcher might meet in a value, with what separates values in it.
 fn text() -> impl Strategy<Value = String> {
@@ -58,7 +58,7 @@ proptest! {
     #[test]
     fn any_json_compiles_or_is_refused(json in "(\\{|\\[|\\}|\\]|,|:|\"HTTP\"|\"Header\"|\"Regex\"|\"[a-z(]{0,3}\"|true|null){0,12}") {
         if let Ok(wire) = serde_json::from_str::<Vec<wire::Permission>>(&json)
-            && let Ok(compiled) = Permissions::compile(&wire)
+            && let Ok(compiled) = Permissions::compile(&wire, &mut Expressions::default())
         {
             prop_assert_eq!(compiled.iter().len(), wire.len());
         }
@@ -77,7 +77,7 @@ proptest! {
         let all: Vec<_> = prefixes.iter().map(permission).collect();
         let request = head("GET", &path, &[]);
         let place = |wire: &[wire::Permission]| {
-            let compiled = Permissions::compile(wire).expect("valid");
+            let compiled = Permissions::compile(wire, &mut Expressions::default()).expect("valid");
             compiled.first(&request).map(|(index, _)| index)
         };
         let expected = prefixes.iter().position(|prefix| path.starts_with(prefix.as_str()));
