@@ -33,9 +33,7 @@ use std::sync::Arc;
 
 use http::request::Parts;
 
-use crate::jwt::RequestEdits;
-
-use crate::Peer;
+use crate::{Peer, jwt::RequestEdits};
 
 pub use answer::{Permit, Reason, Rule};
 pub use as_of::AsOf;

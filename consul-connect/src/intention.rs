@@ -45,7 +45,7 @@ pub use config::{IntentionsConfig, IntentionsError};
 pub use default_policy::{DefaultOrigin, DefaultPolicy, ResolvedDefault};
 pub use explain::{Explanation, Match, PermissionMatch};
 pub use own::OwnTrustDomain;
-pub use permission::{ENVOY_ORDERS, list_separator};
+pub use permission::{ENVOY_ORDERS, join_lines, list_separator};
 pub use status::IntentionsStatus;
 pub use store::Intentions;
 

@@ -22,7 +22,7 @@ use consul_api::intention as wire;
 
 pub(super) use expressions::Expressions;
 pub(super) use fault::Fault;
-pub use header::{ENVOY_ORDERS, list_separator};
+pub use header::{ENVOY_ORDERS, join_lines, list_separator};
 
 use self::{fault::Flaw, http::HttpPart, request::Request};
 

@@ -334,7 +334,7 @@ fn as_rules_see<'a>(head: &'a Parts, tokens: &Tokens) -> Cow<'a, Parts> {
     if !edits.concern(head) {
         return Cow::Borrowed(head);
     }
-    let mut edited = bare(head);
+    let mut edited = head.clone();
     edits.apply(&mut edited);
     Cow::Owned(edited)
 }
@@ -349,15 +349,6 @@ fn decide(snapshot: &Snapshot, caller: CallerId<'_>, head: &Parts, tokens: &Toke
         }
         (decision, _) => decision,
     }
-}
-
-fn bare(head: &Parts) -> Parts {
-    let (mut bare, ()) = http::Request::new(()).into_parts();
-    bare.method.clone_from(&head.method);
-    bare.uri.clone_from(&head.uri);
-    bare.version = head.version;
-    bare.headers.clone_from(&head.headers);
-    bare
 }
 
 impl Authorize for Intentions {

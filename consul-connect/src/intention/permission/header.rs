@@ -11,7 +11,7 @@ use std::fmt;
 
 use consul_api::intention as wire;
 
-pub use self::name::{ENVOY_ORDERS, list_separator};
+pub use self::name::{ENVOY_ORDERS, join_lines, list_separator};
 use self::{name::Name, value::ValueMatch};
 use super::{expressions::Expressions, fault::HeaderFlaw, request::Request};
 

@@ -1,6 +1,6 @@
 //! Repeated headers of which a list is made (RFC 9110, 5.3): the application reads what rules have read.
 
-use consul_connect::intention::list_separator;
+use consul_connect::intention::{join_lines, list_separator};
 use http::{HeaderMap, HeaderName, HeaderValue, Version};
 
 /// Joins them. An error is a reason to refuse the request.
@@ -12,7 +12,7 @@ pub(super) fn join(version: Version, headers: &mut HeaderMap) -> Result<(), &'st
     let joined = |name: &HeaderName| {
         let separator = list_separator(name, version)?;
         let lines = || headers.get_all(name).iter().map(HeaderValue::as_bytes);
-        (lines().count() > 1).then(|| list(lines(), separator))
+        (lines().count() > 1).then(|| join_lines(lines(), separator))
     };
     let joined: Vec<_> = headers
         .keys()
@@ -24,18 +24,6 @@ pub(super) fn join(version: Version, headers: &mut HeaderMap) -> Result<(), &'st
         headers.insert(name, list);
     }
     Ok(())
-}
-
-fn list<'a>(lines: impl Iterator<Item = &'a [u8]>, separator: &str) -> Vec<u8> {
-    let mut list = Vec::new();
-    for line in lines {
-        // An empty line adds nothing to a list, but a separator to a cookie.
-        if !list.is_empty() && (!line.is_empty() || separator != ",") {
-            list.extend_from_slice(separator.as_bytes());
-        }
-        list.extend_from_slice(line);
-    }
-    list
 }
 
 #[cfg(test)]

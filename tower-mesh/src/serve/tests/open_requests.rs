@@ -142,9 +142,21 @@ fn serve_under_rules(rules: Arc<Rules>) -> World {
 }
 
 impl World {
+    /// The next word reaches whoever reads this.
+    async fn goes_on(&self, body: &mut Incoming, word: &'static str) {
+        self.words.send(word).expect("heard");
+        let frame = body.frame().await.expect("a frame").expect("data");
+        assert_eq!(frame.into_data().expect("data"), word);
+    }
+
     fn io(&mut self) -> DuplexStream {
         self.io.take().expect("taken once")
     }
+}
+
+/// What goes on of an answer.
+async fn opened(answer: impl Future<Output = hyper::Result<Response<Incoming>>>) -> Incoming {
+    answer.await.expect("an answer").into_body()
 }
 
 const GRACE: u64 = 5;
@@ -153,16 +165,8 @@ const GRACE: u64 = 5;
 async fn a_stream_ends_after_the_grace_and_its_neighbour_goes_on() {
     let mut world = serve_ruled();
     let mut client = h2(world.io()).await;
-    let mut denied = client
-        .send_request(get("/a"))
-        .await
-        .expect("an answer")
-        .into_body();
-    let mut allowed = client
-        .send_request(get("/b"))
-        .await
-        .expect("an answer")
-        .into_body();
+    let mut denied = opened(client.send_request(get("/a"))).await;
+    let mut allowed = opened(client.send_request(get("/b"))).await;
     let began = Instant::now();
     world.rules.deny(["/a"]);
     world.words.send("still").expect("heard");
@@ -172,9 +176,7 @@ async fn a_stream_ends_after_the_grace_and_its_neighbour_goes_on() {
     }
     denied.frame().await.expect("an end").expect_err("reset");
     assert_eq!(began.elapsed().as_secs(), GRACE);
-    world.words.send("more").expect("heard");
-    let frame = allowed.frame().await.expect("a frame").expect("data");
-    assert_eq!(frame.into_data().expect("data"), "more");
+    world.goes_on(&mut allowed, "more").await;
 }
 
 #[tokio::test(start_paused = true)]
@@ -196,18 +198,12 @@ async fn a_grpc_stream_ends_with_its_status() {
 async fn what_is_allowed_again_within_the_grace_goes_on() {
     let mut world = serve_ruled();
     let mut client = h1(world.io()).await;
-    let mut body = client
-        .send_request(get("/a"))
-        .await
-        .expect("an answer")
-        .into_body();
+    let mut body = opened(client.send_request(get("/a"))).await;
     world.rules.deny(["/a"]);
     tokio::time::sleep(Duration::from_secs(GRACE - 1)).await;
     world.rules.deny([]);
     tokio::time::sleep(Duration::from_secs(10 * GRACE)).await;
-    world.words.send("more").expect("heard");
-    let frame = body.frame().await.expect("a frame").expect("data");
-    assert_eq!(frame.into_data().expect("data"), "more");
+    world.goes_on(&mut body, "more").await;
 }
 
 #[tokio::test(start_paused = true)]
@@ -258,19 +254,13 @@ async fn what_was_let_in_as_a_caller_ends_with_its_connection_when_requests_deci
     rules.allow_wholly(true);
     let mut world = serve_under_rules(rules);
     let mut client = h2(world.io()).await;
-    let mut body = client
-        .send_request(get("/a"))
-        .await
-        .expect("an answer")
-        .into_body();
+    let mut body = opened(client.send_request(get("/a"))).await;
     let began = Instant::now();
     world.rules.allow_wholly(false);
     world.rules.deny(["/b"]);
     let response = client.send_request(get("/b")).await.expect("an answer");
     assert_eq!(response.status(), StatusCode::FORBIDDEN);
-    world.words.send("still").expect("heard");
-    let frame = body.frame().await.expect("a frame").expect("data");
-    assert_eq!(frame.into_data().expect("data"), "still");
+    world.goes_on(&mut body, "still").await;
     body.frame().await.expect("an end").expect_err("cut");
     assert_eq!(began.elapsed().as_secs(), GRACE + drain());
 }
@@ -284,15 +274,9 @@ async fn a_connection_without_such_requests_goes_on_when_requests_decide() {
     let over = client.send_request(get("/a")).await.expect("an answer");
     drop(over);
     world.rules.allow_wholly(false);
-    let mut kept = client
-        .send_request(get("/b"))
-        .await
-        .expect("an answer")
-        .into_body();
+    let mut kept = opened(client.send_request(get("/b"))).await;
     tokio::time::sleep(Duration::from_secs(10 * GRACE)).await;
-    world.words.send("more").expect("heard");
-    let frame = kept.frame().await.expect("a frame").expect("data");
-    assert_eq!(frame.into_data().expect("data"), "more");
+    world.goes_on(&mut kept, "more").await;
 }
 
 #[tokio::test(start_paused = true)]
@@ -301,18 +285,12 @@ async fn who_is_let_in_as_a_caller_again_within_the_grace_goes_on() {
     rules.allow_wholly(true);
     let mut world = serve_under_rules(rules);
     let mut client = h2(world.io()).await;
-    let mut body = client
-        .send_request(get("/a"))
-        .await
-        .expect("an answer")
-        .into_body();
+    let mut body = opened(client.send_request(get("/a"))).await;
     world.rules.allow_wholly(false);
     tokio::time::sleep(Duration::from_secs(GRACE - 1)).await;
     world.rules.allow_wholly(true);
     tokio::time::sleep(Duration::from_secs(10 * GRACE)).await;
-    world.words.send("more").expect("heard");
-    let frame = body.frame().await.expect("a frame").expect("data");
-    assert_eq!(frame.into_data().expect("data"), "more");
+    world.goes_on(&mut body, "more").await;
 }
 
 #[tokio::test(start_paused = true)]

@@ -7,7 +7,7 @@ use std::fmt;
 use http::{HeaderName, HeaderValue, header};
 
 use self::known::{CRUMBS, Repeated, Seen, default, repeated, seen};
-pub use self::known::{ENVOY_ORDERS, list_separator};
+pub use self::known::{ENVOY_ORDERS, join_lines, list_separator};
 use crate::intention::permission::request::Request;
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -92,15 +92,8 @@ fn lines(
     let Some(second) = lines.next() else {
         return Some(hit(first));
     };
-    let mut all = first.to_vec();
-    for line in std::iter::once(second).chain(lines) {
-        // An empty line adds nothing to a list, but a separator to a cookie.
-        if !all.is_empty() && (!line.is_empty() || separator == CRUMBS) {
-            all.extend_from_slice(separator.as_bytes());
-        }
-        all.extend_from_slice(line);
-    }
-    Some(hit(&all))
+    let all = [first, second].into_iter().chain(lines);
+    Some(hit(&join_lines(all, separator)))
 }
 
 impl fmt::Display for Name {

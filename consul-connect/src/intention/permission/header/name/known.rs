@@ -46,6 +46,19 @@ pub fn list_separator(name: &HeaderName, version: Version) -> Option<&'static st
     repeated(name.as_str()).separator(version)
 }
 
+/// Several lines of a header as one.
+pub fn join_lines<'a>(lines: impl IntoIterator<Item = &'a [u8]>, separator: &str) -> Vec<u8> {
+    let mut all = Vec::new();
+    for line in lines {
+        // An empty line adds nothing to a list, but a separator to a cookie.
+        if !all.is_empty() && (!line.is_empty() || separator == CRUMBS) {
+            all.extend_from_slice(separator.as_bytes());
+        }
+        all.extend_from_slice(line);
+    }
+    all
+}
+
 impl Repeated {
     pub(super) fn separator(self, version: Version) -> Option<&'static str> {
         match self {
