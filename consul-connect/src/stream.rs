@@ -2,7 +2,7 @@ use std::{
     fmt, io,
     io::IoSlice,
     pin::Pin,
-    task::{Context, Poll, ready},
+    task::{Context, Poll, Waker, ready},
     time::Duration,
 };
 
@@ -32,6 +32,8 @@ pub struct MeshStream {
     member: Membership,
     /// Whether the peer has sent anything. Who has let us in does not refuse us.
     heard: bool,
+    /// Who waits for bytes and is known to be woken by a cut. It nearly always is the same task, which then need not say so again.
+    reader: Option<Waker>,
 }
 
 /// The peer refused our certificate after its side of the handshake looked done to us. It did so before it sent a byte, so
@@ -57,6 +59,19 @@ impl MeshStream {
             tls,
             member,
             heard: false,
+            reader: None,
+        }
+    }
+
+    /// Whether it is cut. If it is not, a cut wakes the reader.
+    fn is_cut_or_wakes(&mut self, reader: &Waker) -> bool {
+        let live = self.member.live();
+        match &self.reader {
+            Some(known) if known.will_wake(reader) => live.is_cut(),
+            _ => {
+                self.reader = Some(reader.clone());
+                live.is_cut_or_wake_reader(reader)
+            }
         }
     }
 
@@ -119,9 +134,7 @@ impl AsyncRead for MeshStream {
         }
         // The waker is needed only by those who wait, so a busy stream pays one load and no more.
         match Pin::new(&mut this.tls).poll_read(cx, buf) {
-            Poll::Pending if this.member.live().is_cut_or_wake_reader(cx.waker()) => {
-                Poll::Ready(Err(Self::aborted()))
-            }
+            Poll::Pending if this.is_cut_or_wakes(cx.waker()) => Poll::Ready(Err(Self::aborted())),
             Poll::Ready(Ok(())) => {
                 this.heard = true;
                 Poll::Ready(Ok(()))
@@ -149,7 +162,9 @@ impl MeshStream {
             // Who refuses us closes, so a write may fail before anybody has read why.
             Poll::Ready(Err(error)) if !this.heard => {
                 let why = Pin::new(&mut this.tls).poll_fill_buf(cx);
-                // That left our waker where the reader's was, who would wait for ever: it looks again.
+                // That left our waker where the reader's was, who would wait for ever: it looks again, and says anew whom a cut
+                // wakes.
+                this.reader = None;
                 this.member.live().wake_reader();
                 match why {
                     Poll::Ready(Err(why)) if identity_alert(&why).is_some() => {

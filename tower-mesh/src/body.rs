@@ -13,6 +13,7 @@ use std::{
 use bytes::Bytes;
 use http_body::{Frame, SizeHint};
 
+use outgoing::Outgoing;
 pub(crate) use outgoing::{Sent, Turn, Upload};
 pub(crate) use received::{Received, Terms};
 
@@ -25,23 +26,26 @@ use crate::error::{BoxError, Error};
 /// unless the rest had already arrived, and resets an h2 stream; both tell the peer to stop.
 ///
 /// Bodies made of bytes can be sent a second time when the first was lost; streams cannot.
+// No larger than a reference to what it is made of: requests are moved about often on their way, and all of a request with it.
 #[derive(Default)]
-pub struct Body(Kind);
+pub struct Body(Option<Pin<Box<dyn Content>>>);
 
-#[derive(Default)]
-enum Kind {
-    #[default]
-    Empty,
-    Full(Bytes),
-    Stream(Pin<Box<dyn http_body::Body<Data = Bytes, Error = Error> + Send>>),
-    Received(Box<Received>),
+/// What a body is made of, unless it is empty.
+trait Content: http_body::Body<Data = Bytes, Error = Error> + Send {
+    /// All that there is of it, if that is here already.
+    fn whole(&self) -> Option<&Bytes> {
+        None
+    }
+
+    /// For messages.
+    fn kind(&self) -> &'static str;
 }
 
 impl Body {
     /// A body without content.
     #[must_use]
     pub fn empty() -> Self {
-        Self(Kind::Empty)
+        Self(None)
     }
 
     /// A body that streams. One that is over already, and the plain bodies of `http-body-util`, are
@@ -66,26 +70,17 @@ impl Body {
             return plain.take().map(Self::from_full).unwrap_or_default();
         }
         if let Some(own) = any.downcast_mut::<Option<Self>>() {
-            match own.take().unwrap_or_default() {
-                Self(Kind::Stream(stream)) if sent.is_some() => {
-                    return Self(Kind::Stream(Box::pin(outgoing::Outgoing::new(
-                        stream, sent,
-                    ))));
-                }
+            return match own.take().unwrap_or_default() {
                 // A response's body that is sent on is a stream like any other.
-                received @ Self(Kind::Received(..)) if sent.is_some() => {
-                    return Self(Kind::Stream(Box::pin(outgoing::Outgoing::new(
-                        received, sent,
-                    ))));
+                Self(Some(stream)) if sent.is_some() && stream.whole().is_none() => {
+                    Self(Some(Box::pin(Outgoing::new(stream, sent))))
                 }
-                other => return other,
-            }
+                other => other,
+            };
         }
         match body {
-            Some(body) if !body.is_end_stream() => {
-                Self(Kind::Stream(Box::pin(outgoing::Outgoing::new(body, sent))))
-            }
-            _ => Self(Kind::Empty),
+            Some(body) if !body.is_end_stream() => Self(Some(Box::pin(Outgoing::new(body, sent)))),
+            _ => Self::empty(),
         }
     }
 
@@ -99,16 +94,11 @@ impl Body {
         }
     }
 
-    pub(crate) fn received(received: Box<Received>) -> Self {
-        Self(Kind::Received(received))
-    }
-
     /// The same body again, if it can be sent more than once.
     pub(crate) fn replay(&self) -> Option<Self> {
         match &self.0 {
-            Kind::Empty => Some(Self(Kind::Empty)),
-            Kind::Full(bytes) => Some(Self(Kind::Full(bytes.clone()))),
-            Kind::Stream(_) | Kind::Received(_) => None,
+            None => Some(Self::empty()),
+            Some(content) => content.whole().cloned().map(Self::from),
         }
     }
 }
@@ -122,42 +112,63 @@ impl http_body::Body for Body {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
         match &mut self.0 {
-            Kind::Empty => Poll::Ready(None),
-            Kind::Full(bytes) => {
-                let bytes = std::mem::take(bytes);
-                self.0 = Kind::Empty;
-                Poll::Ready(Some(Ok(Frame::data(bytes))))
-            }
-            Kind::Stream(stream) => stream.as_mut().poll_frame(cx),
-            Kind::Received(received) => received.poll_frame(cx),
+            None => Poll::Ready(None),
+            Some(content) => content.as_mut().poll_frame(cx),
         }
     }
 
     fn is_end_stream(&self) -> bool {
-        match &self.0 {
-            Kind::Empty => true,
-            Kind::Full(_) => false,
-            Kind::Stream(stream) => stream.is_end_stream(),
-            Kind::Received(received) => received.is_end_stream(),
-        }
+        self.0
+            .as_ref()
+            .is_none_or(|content| content.is_end_stream())
     }
 
     fn size_hint(&self) -> SizeHint {
-        match &self.0 {
-            Kind::Empty => SizeHint::with_exact(0),
-            Kind::Full(bytes) => SizeHint::with_exact(bytes.len() as u64),
-            Kind::Stream(stream) => stream.size_hint(),
-            Kind::Received(received) => received.size_hint(),
-        }
+        self.0
+            .as_ref()
+            .map_or_else(|| SizeHint::with_exact(0), |content| content.size_hint())
+    }
+}
+
+/// Bytes, until they are given.
+struct Whole(Option<Bytes>);
+
+impl http_body::Body for Whole {
+    type Data = Bytes;
+    type Error = Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        _cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
+        Poll::Ready(self.0.take().map(|bytes| Ok(Frame::data(bytes))))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.0.is_none()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        SizeHint::with_exact(self.0.as_ref().map_or(0, |bytes| bytes.len() as u64))
+    }
+}
+
+impl Content for Whole {
+    fn whole(&self) -> Option<&Bytes> {
+        self.0.as_ref()
+    }
+
+    fn kind(&self) -> &'static str {
+        "Full"
     }
 }
 
 impl From<Bytes> for Body {
     fn from(bytes: Bytes) -> Self {
         if bytes.is_empty() {
-            Self(Kind::Empty)
+            Self::empty()
         } else {
-            Self(Kind::Full(bytes))
+            Self(Some(Box::pin(Whole(Some(bytes)))))
         }
     }
 }
@@ -194,12 +205,7 @@ impl From<()> for Body {
 
 impl fmt::Debug for Body {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let kind = match &self.0 {
-            Kind::Empty => "Empty",
-            Kind::Full(_) => "Full",
-            Kind::Stream(_) => "Stream",
-            Kind::Received(_) => "Received",
-        };
+        let kind = self.0.as_ref().map_or("Empty", |content| content.kind());
         f.debug_tuple("Body").field(&kind).finish()
     }
 }

@@ -50,16 +50,6 @@ impl Endpoint {
     pub(crate) fn load(&self) -> &Load {
         &self.load
     }
-
-    /// Counts one request from now until the guard is dropped.
-    pub(crate) fn begin(self: &Arc<Self>, now: Instant) -> InFlight {
-        self.load.begin();
-        InFlight {
-            endpoint: Arc::clone(self),
-            began: now,
-            outcome: Outcome::Pending,
-        }
-    }
 }
 
 impl fmt::Debug for Endpoint {
@@ -86,6 +76,21 @@ enum Outcome {
 }
 
 impl InFlight {
+    /// Counts one request, which began then, until this is dropped.
+    pub(crate) fn begin(endpoint: Arc<Endpoint>, began: Instant) -> Self {
+        endpoint.load.begin();
+        Self {
+            endpoint,
+            began,
+            outcome: Outcome::Pending,
+        }
+    }
+
+    /// Where it goes.
+    pub(crate) fn endpoint(&self) -> &Arc<Endpoint> {
+        &self.endpoint
+    }
+
     /// The head of the response is here.
     pub(crate) fn answered(&mut self) {
         self.outcome = Outcome::Answered;

@@ -27,6 +27,8 @@ pub(crate) enum Code {
 /// The content type of a gRPC request (`application/grpc`, `application/grpc+proto`,
 /// `application/grpc-web`, ...), which its answer repeats; `None` if it is not one.
 pub(crate) fn content_type(headers: &HeaderMap) -> Option<&HeaderValue> {
+    // Looking at the few names there are is cheaper than hashing one that most requests do not have.
+    headers.keys().find(|name| **name == CONTENT_TYPE)?;
     let value = headers.get(CONTENT_TYPE)?;
     let rest = value.as_bytes().strip_prefix(b"application/grpc")?;
     matches!(rest.first(), None | Some(b'+' | b'-' | b';' | b' ')).then_some(value)

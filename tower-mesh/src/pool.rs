@@ -41,7 +41,7 @@ use std::{
 
 use tokio::sync::oneshot;
 
-pub(crate) use connection::{Failure, Lease, SendError};
+pub(crate) use connection::{Lease, SendError, Sender};
 pub(crate) use open::{Answer, BoxFuture, Closing, Guard, Offer, Open, Opened};
 pub(crate) use protocol::{Protocol, Want};
 

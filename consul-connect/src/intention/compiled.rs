@@ -6,6 +6,7 @@ use std::{
 };
 
 use consul_api::intention as wire;
+use foldhash::fast::RandomState;
 use http::request::Parts;
 
 use super::permission::Expressions;
@@ -22,8 +23,9 @@ use crate::{Decision, Permit, Reason, Rule, ServiceName, Verdict};
 #[derive(Clone, Debug)]
 pub struct Compiled {
     entries: Box<[Entry]>,
-    /// For each exact source name the entries about it, best first.
-    by_name: HashMap<Box<str>, Vec<usize>>,
+    /// For each exact source name the entries about it, best first. Names get in here from Consul alone, so the hash need not
+    /// withstand who would choose them.
+    by_name: HashMap<Box<str>, Vec<usize>, RandomState>,
     /// The entries about any name, best first.
     any_name: Vec<usize>,
     token_providers: BTreeSet<Box<str>>,
@@ -119,7 +121,7 @@ impl Compiled {
         });
         let entries: Box<[Entry]> = sorted.into_iter().map(Entry::from).collect();
 
-        let mut by_name: HashMap<Box<str>, Vec<usize>> = HashMap::new();
+        let mut by_name: HashMap<Box<str>, Vec<usize>, RandomState> = HashMap::default();
         let mut any_name = Vec::new();
         for (position, entry) in entries.iter().enumerate() {
             match &entry.intention.source {

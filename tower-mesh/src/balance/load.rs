@@ -58,7 +58,7 @@ impl Load {
     /// Two threads may overwrite each other's sample: the next one mends that, and a lock would
     /// cost more than it is worth.
     pub(crate) fn answered(&self, now: Instant, latency: Duration) {
-        let latency = latency.as_nanos() as f64;
+        let (latency, now) = (nanos(latency) as f64, self.nanos(now));
         let (average, age) = self.average(now);
         let average = if latency >= average {
             latency
@@ -67,12 +67,12 @@ impl Load {
             average * old + latency * (1.0 - old)
         };
         self.average.store(average.to_bits(), Ordering::Relaxed);
-        self.taken.store(self.nanos(now), Ordering::Relaxed);
+        self.taken.store(now, Ordering::Relaxed);
     }
 
     /// A request that is given up after this long: it says something only if it was slow.
     pub(crate) fn abandoned(&self, now: Instant, after: Duration) {
-        if after.as_nanos() as f64 > self.average(now).0 {
+        if nanos(after) as f64 > self.average(self.nanos(now)).0 {
             self.answered(now, after);
         }
     }
@@ -84,22 +84,25 @@ impl Load {
     /// Expected wait for one more request. `relative_weight` is the endpoint's weight over the mean
     /// of its snapshot: twice the weight carries twice the requests at the same cost.
     pub(crate) fn cost(&self, now: Instant, relative_weight: f64) -> f64 {
-        let (average, age) = self.average(now);
+        let (average, age) = self.average(self.nanos(now));
         let latency = (average * decay(age)).max(FLOOR.as_nanos() as f64);
         latency * (1.0 + f64::from(self.in_flight()) / relative_weight)
     }
 
     /// The average as it was taken, and how long ago that was in nanoseconds.
-    fn average(&self, now: Instant) -> (f64, u64) {
-        let age = self
-            .nanos(now)
-            .saturating_sub(self.taken.load(Ordering::Relaxed));
+    fn average(&self, now: u64) -> (f64, u64) {
+        let age = now.saturating_sub(self.taken.load(Ordering::Relaxed));
         (f64::from_bits(self.average.load(Ordering::Relaxed)), age)
     }
 
     fn nanos(&self, now: Instant) -> u64 {
-        now.saturating_duration_since(self.epoch).as_nanos() as u64
+        nanos(now.saturating_duration_since(self.epoch))
     }
+}
+
+/// Enough for five centuries, and cheaper as an `f64` than all 128 bits.
+fn nanos(duration: Duration) -> u64 {
+    duration.as_nanos() as u64
 }
 
 /// Two to the power of minus the age in half-lives.

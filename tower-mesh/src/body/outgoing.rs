@@ -16,6 +16,7 @@ use http_body::{Frame, SizeHint};
 use pin_project_lite::pin_project;
 use tokio::{sync::oneshot, time::Instant};
 
+use super::Content;
 use crate::error::{BoxError, Error, ErrorKind};
 
 /// Dropped when a streaming request body has been read to its end, or is given up; until then it
@@ -137,6 +138,16 @@ where
 
     fn size_hint(&self) -> SizeHint {
         self.body.size_hint()
+    }
+}
+
+impl<B> Content for Outgoing<B>
+where
+    B: http_body::Body<Data = Bytes> + Send,
+    B::Error: Into<BoxError>,
+{
+    fn kind(&self) -> &'static str {
+        "Stream"
     }
 }
 

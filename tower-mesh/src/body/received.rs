@@ -13,7 +13,7 @@ use hyper::body::Incoming;
 use tokio::time::{Instant, Sleep, sleep_until};
 
 use crate::{
-    body::Body,
+    body::{Body, Content},
     endpoint::InFlight,
     error::{Error, ErrorKind, grpc_failure},
     measure::Exchange,
@@ -62,7 +62,7 @@ impl Received {
             drop(incoming);
             return Body::empty();
         }
-        Body::received(Box::new(Self {
+        Body(Some(Box::pin(Self {
             terms,
             timer: None,
             open: Some(Open {
@@ -71,55 +71,7 @@ impl Received {
                 load,
                 exchange,
             }),
-        }))
-    }
-
-    pub(super) fn poll_frame(
-        &mut self,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
-        let Some(open) = self.open.as_mut() else {
-            return Poll::Ready(None);
-        };
-        match Pin::new(&mut open.incoming).poll_frame(cx) {
-            Poll::Ready(Some(Ok(frame))) => {
-                if let (Some(exchange), Some(trailers)) =
-                    (open.exchange.as_mut(), frame.trailers_ref())
-                {
-                    exchange.trailers(trailers);
-                }
-                if open.incoming.is_end_stream() {
-                    self.end();
-                } else if frame.is_data() && self.terms.is_late() {
-                    // A peer that never pauses is as late as one that is silent.
-                    return self.late();
-                } else if let Some(timer) = self.timer.as_mut()
-                    && let Some(at) = self.terms.next_end()
-                {
-                    timer.as_mut().reset(at);
-                }
-                Poll::Ready(Some(Ok(frame)))
-            }
-            Poll::Ready(None) => {
-                self.end();
-                Poll::Ready(None)
-            }
-            Poll::Ready(Some(Err(error))) => {
-                let context = format!("reading a response of {}", self.upstream());
-                self.fail(Error::with_source(ErrorKind::Body, context, error))
-            }
-            Poll::Pending => self.poll_timer(cx),
-        }
-    }
-
-    pub(super) fn is_end_stream(&self) -> bool {
-        self.open.is_none()
-    }
-
-    pub(super) fn size_hint(&self) -> SizeHint {
-        self.open
-            .as_ref()
-            .map_or_else(|| SizeHint::with_exact(0), |open| open.incoming.size_hint())
+        })))
     }
 
     /// Whose response it is, for messages.
@@ -175,6 +127,66 @@ impl Received {
             return Poll::Ready(Some(Ok(Frame::trailers(trailers))));
         }
         Poll::Ready(Some(Err(error)))
+    }
+}
+
+impl http_body::Body for Received {
+    type Data = Bytes;
+    type Error = Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
+        let this = &mut *self;
+        let Some(open) = this.open.as_mut() else {
+            return Poll::Ready(None);
+        };
+        match Pin::new(&mut open.incoming).poll_frame(cx) {
+            Poll::Ready(Some(Ok(frame))) => {
+                if let (Some(exchange), Some(trailers)) =
+                    (open.exchange.as_mut(), frame.trailers_ref())
+                {
+                    exchange.trailers(trailers);
+                }
+                if open.incoming.is_end_stream() {
+                    this.end();
+                } else if frame.is_data() && this.terms.is_late() {
+                    // A peer that never pauses is as late as one that is silent.
+                    return this.late();
+                } else if let Some(timer) = this.timer.as_mut()
+                    && let Some(at) = this.terms.next_end()
+                {
+                    timer.as_mut().reset(at);
+                }
+                Poll::Ready(Some(Ok(frame)))
+            }
+            Poll::Ready(None) => {
+                this.end();
+                Poll::Ready(None)
+            }
+            Poll::Ready(Some(Err(error))) => {
+                let context = format!("reading a response of {}", this.upstream());
+                this.fail(Error::with_source(ErrorKind::Body, context, error))
+            }
+            Poll::Pending => this.poll_timer(cx),
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.open.is_none()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.open
+            .as_ref()
+            .map_or_else(|| SizeHint::with_exact(0), |open| open.incoming.size_hint())
+    }
+}
+
+impl Content for Received {
+    fn kind(&self) -> &'static str {
+        "Received"
     }
 }
 

@@ -2,14 +2,17 @@
 
 use std::{
     future::pending,
+    pin::Pin,
     sync::{
         Arc,
         atomic::{AtomicU8, Ordering},
     },
+    task::{Context, Poll},
     time::Duration,
 };
 
-use tokio::time::{Instant, sleep, sleep_until};
+use pin_project_lite::pin_project;
+use tokio::time::{Instant, Sleep, sleep, sleep_until};
 
 use crate::{
     body::{Turn, Upload},
@@ -103,27 +106,25 @@ impl Limit {
 /// The limit of one call, and what it needs to know to hold the call to it.
 pub(super) struct Clock {
     limit: Limit,
-    began: Instant,
     /// `None` if the body of the request is made of bytes.
-    upload: Option<Upload>,
+    upload: Option<Box<Uploading>>,
+}
+
+struct Uploading {
+    upload: Upload,
     pause: Option<Duration>,
 }
 
 impl Clock {
+    /// `upload` is the body of the request if it streams, and each piece of it may take `pause`.
     pub(super) fn new(
         limit: Limit,
-        began: Instant,
         upload: Option<Upload>,
         pause: Option<Duration>,
     ) -> (Self, Phase) {
         let phase = Phase::new(upload.as_ref());
-        let clock = Self {
-            limit,
-            began,
-            upload,
-            pause,
-        };
-        (clock, phase)
+        let upload = upload.map(|upload| Box::new(Uploading { upload, pause }));
+        (Self { limit, upload }, phase)
     }
 
     /// What was granted.
@@ -131,19 +132,43 @@ impl Clock {
         self.limit.granted()
     }
 
-    /// Pends until the call is late, and says how. Arms a timer only when polled; is polled to its end
-    /// once.
-    pub(super) async fn passed(&mut self, phase: &Phase) -> Late {
-        if let Some(upload) = self.upload.take() {
-            return Box::pin(self.limit.passed(upload, self.pause, phase)).await;
+    /// Pends until the call that began then is late, and says how. Arms a timer only when polled.
+    pub(super) fn passing<'a>(&mut self, began: Instant, phase: &'a Phase) -> Passing<'a> {
+        if let Some(uploading) = self.upload.take() {
+            let Uploading { upload, pause } = *uploading;
+            let late = Box::pin(self.limit.passed(upload, pause, phase));
+            return Passing::Upload { late };
         }
         let at = match self.limit {
-            Limit::None => return pending().await,
-            Limit::Head(limit) => later(self.began, limit),
+            Limit::None => return Passing::Never,
+            Limit::Head(limit) => later(began, limit),
             Limit::Call(_, at) => at,
         };
-        sleep_until(at).await;
-        Late::Answer
+        Passing::At {
+            sleep: sleep_until(at),
+        }
+    }
+}
+
+pin_project! {
+    /// A call that is not late yet.
+    #[project = PassingProj]
+    pub(super) enum Passing<'a> {
+        Never,
+        At { #[pin] sleep: Sleep },
+        Upload { late: Pin<Box<dyn Future<Output = Late> + Send + 'a>> },
+    }
+}
+
+impl Future for Passing<'_> {
+    type Output = Late;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Late> {
+        match self.project() {
+            PassingProj::Never => Poll::Pending,
+            PassingProj::At { sleep } => sleep.poll(cx).map(|()| Late::Answer),
+            PassingProj::Upload { late } => late.as_mut().poll(cx),
+        }
     }
 }
 

@@ -22,6 +22,7 @@ const PROXY_CONNECTION: HeaderName = HeaderName::from_static("proxy-connection")
 #[derive(Debug)]
 pub(super) struct Prepared {
     pub(super) want: Want,
+    pub(super) is_idempotent: bool,
     /// The authority that the request itself brought, in its URI or as `Host`.
     authority: Option<Authority>,
 }
@@ -65,7 +66,11 @@ pub(super) fn prepare<B>(
             .filter(|path| !path.as_str().is_empty());
         *request.uri_mut() = Uri::from(path.unwrap_or_else(root));
     }
-    Ok(Prepared { want, authority })
+    Ok(Prepared {
+        want,
+        is_idempotent: request.method().is_idempotent(),
+        authority,
+    })
 }
 
 /// Gives a request the form its connection speaks, whatever it was shaped for before.

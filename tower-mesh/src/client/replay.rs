@@ -1,6 +1,6 @@
 //! Which requests may be sent a second time, and the copy that makes it possible.
 
-use http::{Method, Request};
+use http::Request;
 
 use crate::{
     body::Body,
@@ -29,11 +29,11 @@ impl Fate {
         }
     }
 
-    /// Whether a request with this method may be sent again.
-    pub(super) fn permits(self, method: &Method) -> bool {
+    /// Whether a request may be sent again, which by its method is idempotent or not.
+    pub(super) fn permits(self, is_idempotent: bool) -> bool {
         match self {
             Self::Refused => true,
-            Self::Lost => method.is_idempotent(),
+            Self::Lost => is_idempotent,
             Self::Unknown => false,
         }
     }
@@ -71,8 +71,8 @@ mod tests {
             (Fate::Lost, false, true),
             (Fate::Unknown, false, false),
         ] {
-            assert_eq!(fate.permits(&Method::POST), post, "{fate:?}");
-            assert_eq!(fate.permits(&Method::PUT), put, "{fate:?}");
+            assert_eq!(fate.permits(false), post, "{fate:?}");
+            assert_eq!(fate.permits(true), put, "{fate:?}");
         }
     }
 }

@@ -5,11 +5,16 @@
 //! holds, and moves the request as seldom as it can. What is rare is boxed where it begins, so
 //! that its state is no part of every call's.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll},
+    time::Duration,
+};
 
 use bytes::Bytes;
-use http::{Method, Request, Response, StatusCode};
-use hyper::body::Incoming;
+use http::{Request, Response, StatusCode};
+use pin_project_lite::pin_project;
 use tokio::time::Instant;
 
 use super::{
@@ -25,12 +30,12 @@ use crate::{
     error::{BoxError, Error, ErrorKind, grpc_failure},
     grpc,
     measure::Exchange,
-    pool::{Failure, Lease, SendError},
+    pool::{Lease, SendError, Sender},
     upstream::{Pick, Upstream},
 };
 
 /// Endpoints, or connections of one, that a request is offered to.
-const TRIES: usize = 3;
+const TRIES: u8 = 3;
 
 /// Begins a call. Nothing is sent before the future is polled.
 pub(super) fn send<B>(
@@ -50,7 +55,18 @@ where
     // Captured and lent, not passed on: a call is too large to be moved about.
     async move {
         let result = match &mut call {
-            Ok(call) => call.run(&mut exchange).await,
+            Ok(Call {
+                attempts,
+                clock,
+                phase,
+            }) => {
+                let late = clock.passing(attempts.began, phase);
+                let answer = attempts.run(phase, &mut exchange);
+                match (Race { answer, late }).await {
+                    Ok(answer) => answer,
+                    Err(late) => Err(attempts.late(late, clock.granted(), phase)),
+                }
+            }
             Err(error) => Err(error.clone()),
         };
         let error = match result {
@@ -112,7 +128,7 @@ impl Call {
         } else {
             (None, None)
         };
-        let (clock, phase) = Clock::new(limit, began, upload, pause);
+        let (clock, phase) = Clock::new(limit, upload, pause);
         Ok(Self {
             clock,
             phase,
@@ -129,19 +145,28 @@ impl Call {
             },
         })
     }
+}
 
-    async fn run(&mut self, exchange: &mut Option<Exchange>) -> Result<Response<Body>, Error> {
-        let Self {
-            attempts,
-            clock,
-            phase,
-        } = self;
-        let late = tokio::select! {
-            biased;
-            result = attempts.run(phase, exchange) => return result,
-            late = clock.passed(phase) => late,
-        };
-        Err(attempts.late(late, clock.granted(), phase))
+pin_project! {
+    /// The answer, or how the call is late.
+    struct Race<A, L> {
+        #[pin]
+        answer: A,
+        #[pin]
+        late: L,
+    }
+}
+
+impl<A: Future, L: Future> Future for Race<A, L> {
+    type Output = Result<A::Output, L::Output>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = self.project();
+        // First, so that what is answered at once arms no timer.
+        match this.answer.poll(cx) {
+            Poll::Ready(answer) => Poll::Ready(Ok(answer)),
+            Poll::Pending => this.late.poll(cx).map(Err),
+        }
     }
 }
 
@@ -180,8 +205,8 @@ impl Attempts {
                 }
             };
             phase.set(Phase::CONNECT);
-            let mut load = endpoint.begin(now);
-            let mut lease = match endpoint.pool().checkout(self.prepared.want).await {
+            let mut load = InFlight::begin(endpoint, now);
+            let mut lease = match load.endpoint().pool().checkout(self.prepared.want).await {
                 Ok(lease) => lease,
                 Err(error) => {
                     if error.kind() == ErrorKind::Protocol {
@@ -189,15 +214,20 @@ impl Attempts {
                     } else {
                         load.failed();
                     }
-                    tried.push(endpoint);
+                    tried.push(Arc::clone(load.endpoint()));
                     last = Some(error);
                     continue;
                 }
             };
 
-            let method = self.method();
             phase.set(Phase::ANSWER);
-            let unanswered = match self.dispatch(&mut lease)?.await {
+            let request = self.shaped(&lease)?;
+            // Here and in no function of its own: that would move the request about.
+            let answer = match lease.sender() {
+                Sender::H1(sender) => sender.try_send_request(request).await,
+                Sender::H2(sender) => sender.try_send_request(request).await,
+            };
+            let unanswered = match answer {
                 Ok(response) => {
                     load.answered();
                     if response.status() == StatusCode::SWITCHING_PROTOCOLS {
@@ -213,7 +243,7 @@ impl Attempts {
                 }
                 Err(error) => {
                     let failed = lease.failed(error);
-                    self.unanswered(failed, &method, load)
+                    self.unanswered(failed, &mut load)
                 }
             };
             drop(lease);
@@ -226,32 +256,24 @@ impl Attempts {
             last = Some(error);
             // Another endpoint if there is one; else the same with another connection.
             if elsewhere || self.upstream.endpoints() > tried.len() + 1 {
-                tried.push(endpoint);
+                tried.push(Arc::clone(load.endpoint()));
             }
         }
         Err(last.unwrap_or_else(|| Error::new(ErrorKind::NoEndpoints, "no endpoint was tried")))
     }
 
-    fn method(&self) -> Method {
-        let request = self.request.as_ref();
-        request.map_or(Method::GET, |request| request.method().clone())
-    }
-
-    /// Gives the request to a connection, and keeps a copy if a failure could permit to use it.
-    fn dispatch(
-        &mut self,
-        lease: &mut Lease,
-    ) -> Result<impl Future<Output = Result<Response<Incoming>, Failure>> + use<>, Error> {
+    /// The request for a connection. A copy is kept if a failure could permit to use it.
+    fn shaped(&mut self, lease: &Lease) -> Result<Request<Body>, Error> {
         let Some(mut request) = self.request.take() else {
             unreachable!("each try that has failed has put the request back");
         };
         self.request = replay::copy(&request, lease);
         let authority = self.upstream.authority();
         head::shape(&mut request, &self.prepared, authority, lease.protocol())?;
-        Ok(lease.send(request))
+        Ok(request)
     }
 
-    fn unanswered(&mut self, failed: SendError, method: &Method, mut load: InFlight) -> Unanswered {
+    fn unanswered(&mut self, failed: SendError, load: &mut InFlight) -> Unanswered {
         let copy = self.request.take();
         let name = self.upstream.name();
         match failed {
@@ -287,7 +309,9 @@ impl Attempts {
                 };
                 let error = Error::with_source(kind, context, source);
                 match copy {
-                    Some(copy) if fate.permits(method) => Unanswered::Again(Box::new(copy), error),
+                    Some(copy) if fate.permits(self.prepared.is_idempotent) => {
+                        Unanswered::Again(Box::new(copy), error)
+                    }
                     _ => Unanswered::Final(error),
                 }
             }
@@ -308,5 +332,20 @@ impl Attempts {
         };
         let context = format!("calling `{name}`: {what} within {granted:?}");
         Error::new(ErrorKind::Timeout, context)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_call_is_no_larger_than_what_an_allocator_keeps_at_hand() {
+        fn size_of_call<O>(_send: impl FnOnce(Arc<Upstream>, Limits, Request<Body>) -> O) -> usize {
+            size_of::<O>()
+        }
+        // glibc's limit for the lists each thread has to itself; above it each call would search for room.
+        let size = size_of_call(send::<Body>);
+        assert!(size <= 1032, "{size} bytes");
     }
 }

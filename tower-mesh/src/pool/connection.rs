@@ -6,11 +6,7 @@ use std::sync::{
 };
 
 use consul_connect::RefusedByPeer;
-use futures_util::future::Either;
-use hyper::{
-    body::Incoming,
-    client::conn::{TrySendError, http1, http2},
-};
+use hyper::client::conn::{TrySendError, http1, http2};
 use tokio::runtime::Handle;
 
 use super::{Protocol, Shared, failure, open::Answer};
@@ -77,7 +73,7 @@ impl Conn {
 }
 
 /// hyper's end of a connection.
-pub(super) enum Sender {
+pub(crate) enum Sender {
     H1(http1::SendRequest<Body>),
     H2(http2::SendRequest<Body>),
 }
@@ -144,15 +140,11 @@ impl Lease {
         self.conn.retire();
     }
 
-    /// Sends the request and waits for the head of the response. The lease must be kept until the
-    /// end of its body; what it says when there is none is to be given to [`failed`](Self::failed).
-    pub(crate) fn send(
-        &mut self,
-        request: http::Request<Body>,
-    ) -> impl Future<Output = Result<http::Response<Incoming>, Failure>> + use<> {
+    /// What to send the request with. The lease must be kept until the end of the response's body; what it says when there is
+    /// none is to be given to [`failed`](Self::failed).
+    pub(crate) fn sender(&mut self) -> &mut Sender {
         match self.sender.as_mut() {
-            Some(Sender::H1(sender)) => Either::Left(sender.try_send_request(request)),
-            Some(Sender::H2(sender)) => Either::Right(sender.try_send_request(request)),
+            Some(sender) => sender,
             None => unreachable!("only drop takes the sender"),
         }
     }

@@ -51,8 +51,9 @@ pub(crate) fn normalize(rules: RequestNormalization, head: &mut Parts) -> Result
     host::agree(&head.uri, &mut head.headers).map_err(malformed)?;
     repeated::join(head.version, &mut head.headers).map_err(malformed)?;
     let target = head.uri.path_and_query().map_or("", PathAndQuery::as_str);
+    let path = head.uri.path();
     // Not `target`: where there is no path, that is `/`.
-    match head.uri.path() {
+    match path {
         "*" if head.method == Method::OPTIONS => return Ok(()),
         "" => return Err(malformed("there is no path")),
         _ if !target.starts_with('/') => return Err(malformed("the path does not begin with `/`")),
@@ -61,7 +62,7 @@ pub(crate) fn normalize(rules: RequestNormalization, head: &mut Parts) -> Result
     if head.version < Version::HTTP_2 && !target.is_ascii() {
         return Err(malformed("the path has a byte that is not ASCII"));
     }
-    let (path, query) = target.split_at(target.find('?').unwrap_or(target.len()));
+    let query = target.strip_prefix(path).unwrap_or_default();
     let Some(path::Changed { path, redirect }) = path::normalize(rules, path).map_err(malformed)?
     else {
         return Ok(());

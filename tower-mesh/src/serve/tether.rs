@@ -10,7 +10,7 @@ use std::{
         Arc,
         atomic::{AtomicBool, Ordering},
     },
-    task::{Context, Poll},
+    task::{Context, Poll, Waker},
 };
 
 use futures_util::task::AtomicWaker;
@@ -20,6 +20,9 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 #[derive(Debug)]
 pub(crate) struct Tethered<I> {
     io: I,
+    /// Who is known to be woken by a cut, as a reader and as a writer: it is nearly always the same.
+    reader: Option<Waker>,
+    writer: Option<Waker>,
     /// After the stream, because fields are dropped in this order: what is gone is closed.
     far: Far,
 }
@@ -46,7 +49,13 @@ struct Switch {
 pub(crate) fn tether<I>(io: I) -> (Tethered<I>, Tether) {
     let switch = Arc::new(Switch::default());
     let far = Far(Arc::clone(&switch));
-    (Tethered { io, far }, Tether { switch })
+    let tethered = Tethered {
+        io,
+        reader: None,
+        writer: None,
+        far,
+    };
+    (tethered, Tether { switch })
 }
 
 impl Tether {
@@ -82,30 +91,64 @@ impl Drop for Tether {
 }
 
 impl Switch {
-    /// `polled`, unless the stream is cut. A pending stream is woken by the cut.
-    fn guard<T>(
-        &self,
-        waker: &AtomicWaker,
-        cx: &mut Context<'_>,
-        poll: impl FnOnce(&mut Context<'_>) -> Poll<io::Result<T>>,
-    ) -> Poll<io::Result<T>> {
-        if self.is_cut() {
-            return Poll::Ready(Err(io::ErrorKind::ConnectionAborted.into()));
-        }
-        let polled = poll(cx);
-        if polled.is_pending() {
-            waker.register(cx.waker());
-            // A cut between the two lines above woke nobody.
-            if self.is_cut() {
-                return Poll::Ready(Err(io::ErrorKind::ConnectionAborted.into()));
-            }
-        }
-        polled
-    }
-
     fn is_cut(&self) -> bool {
         self.cut.load(Ordering::Acquire)
     }
+}
+
+impl<I> Tethered<I> {
+    /// What is read, unless the stream is cut. A pending stream is woken by the cut.
+    fn read<T>(
+        &mut self,
+        cx: &mut Context<'_>,
+        poll: impl FnOnce(Pin<&mut I>, &mut Context<'_>) -> Poll<io::Result<T>>,
+    ) -> Poll<io::Result<T>>
+    where
+        I: Unpin,
+    {
+        let Far(switch) = &self.far;
+        guard(switch, (&switch.reader, &mut self.reader), cx, |cx| {
+            poll(Pin::new(&mut self.io), cx)
+        })
+    }
+
+    /// The same for what is written.
+    fn write<T>(
+        &mut self,
+        cx: &mut Context<'_>,
+        poll: impl FnOnce(Pin<&mut I>, &mut Context<'_>) -> Poll<io::Result<T>>,
+    ) -> Poll<io::Result<T>>
+    where
+        I: Unpin,
+    {
+        let Far(switch) = &self.far;
+        guard(switch, (&switch.writer, &mut self.writer), cx, |cx| {
+            poll(Pin::new(&mut self.io), cx)
+        })
+    }
+}
+
+fn guard<T>(
+    switch: &Switch,
+    (waker, known): (&AtomicWaker, &mut Option<Waker>),
+    cx: &mut Context<'_>,
+    poll: impl FnOnce(&mut Context<'_>) -> Poll<io::Result<T>>,
+) -> Poll<io::Result<T>> {
+    let aborted = || Poll::Ready(Err(io::ErrorKind::ConnectionAborted.into()));
+    if switch.is_cut() {
+        return aborted();
+    }
+    let polled = poll(cx);
+    let wakes = |known: &Waker| known.will_wake(cx.waker());
+    if polled.is_pending() && !known.as_ref().is_some_and(wakes) {
+        waker.register(cx.waker());
+        *known = Some(cx.waker().clone());
+        // A cut before that line woke nobody.
+        if switch.is_cut() {
+            return aborted();
+        }
+    }
+    polled
 }
 
 impl<I: AsyncRead + Unpin> AsyncRead for Tethered<I> {
@@ -114,11 +157,7 @@ impl<I: AsyncRead + Unpin> AsyncRead for Tethered<I> {
         cx: &mut Context<'_>,
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        let this = self.get_mut();
-        let io = Pin::new(&mut this.io);
-        this.far
-            .0
-            .guard(&this.far.0.reader, cx, |cx| io.poll_read(cx, buf))
+        self.get_mut().read(cx, |io, cx| io.poll_read(cx, buf))
     }
 }
 
@@ -128,11 +167,7 @@ impl<I: AsyncWrite + Unpin> AsyncWrite for Tethered<I> {
         cx: &mut Context<'_>,
         buf: &[u8],
     ) -> Poll<io::Result<usize>> {
-        let this = self.get_mut();
-        let io = Pin::new(&mut this.io);
-        this.far
-            .0
-            .guard(&this.far.0.writer, cx, |cx| io.poll_write(cx, buf))
+        self.get_mut().write(cx, |io, cx| io.poll_write(cx, buf))
     }
 
     fn poll_write_vectored(
@@ -140,11 +175,8 @@ impl<I: AsyncWrite + Unpin> AsyncWrite for Tethered<I> {
         cx: &mut Context<'_>,
         bufs: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        let this = self.get_mut();
-        let io = Pin::new(&mut this.io);
-        this.far.0.guard(&this.far.0.writer, cx, |cx| {
-            io.poll_write_vectored(cx, bufs)
-        })
+        self.get_mut()
+            .write(cx, |io, cx| io.poll_write_vectored(cx, bufs))
     }
 
     fn is_write_vectored(&self) -> bool {
@@ -152,19 +184,11 @@ impl<I: AsyncWrite + Unpin> AsyncWrite for Tethered<I> {
     }
 
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let this = self.get_mut();
-        let io = Pin::new(&mut this.io);
-        this.far
-            .0
-            .guard(&this.far.0.writer, cx, |cx| io.poll_flush(cx))
+        self.get_mut().write(cx, |io, cx| io.poll_flush(cx))
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let this = self.get_mut();
-        let io = Pin::new(&mut this.io);
-        this.far
-            .0
-            .guard(&this.far.0.writer, cx, |cx| io.poll_shutdown(cx))
+        self.get_mut().write(cx, |io, cx| io.poll_shutdown(cx))
     }
 }
 
@@ -218,6 +242,6 @@ mod tests {
     }
 
     fn poll_once(tether: &Tether) -> Poll<()> {
-        tether.poll_gone(&Context::from_waker(std::task::Waker::noop()))
+        tether.poll_gone(&Context::from_waker(Waker::noop()))
     }
 }

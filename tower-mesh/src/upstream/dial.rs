@@ -58,7 +58,7 @@ pub(crate) async fn connect_stream(
             break;
         };
         let destination = destination(context.identity(), snapshot.target(), endpoint.address());
-        let mut load = endpoint.begin(Instant::now());
+        let mut load = InFlight::begin(Arc::clone(endpoint), Instant::now());
         match context.connector().connect(&destination).await {
             Ok(connection) => {
                 load.answered();

@@ -17,7 +17,10 @@ use hyper_util::rt::{TokioExecutor, TokioIo};
 use tokio::sync::{Notify, mpsc, watch};
 
 use super::super::*;
-use crate::{body::Body, endpoint::Endpoint};
+use crate::{
+    body::Body,
+    endpoint::{Endpoint, InFlight},
+};
 
 pub(super) type Frames = mpsc::UnboundedSender<Result<Frame<Bytes>, std::io::Error>>;
 
@@ -315,9 +318,13 @@ pub(super) async fn exchange_under(
     request: Request<Body>,
     terms: crate::body::Terms,
 ) -> Result<Answered, Error> {
-    let mut load = endpoint.begin(tokio::time::Instant::now());
+    let mut load = InFlight::begin(Arc::clone(endpoint), tokio::time::Instant::now());
     let mut lease = endpoint.pool().checkout(want).await?;
-    let failed = match lease.send(request).await {
+    let answer = match lease.sender() {
+        Sender::H1(sender) => sender.try_send_request(request).await,
+        Sender::H2(sender) => sender.try_send_request(request).await,
+    };
+    let failed = match answer {
         Ok(response) => {
             load.answered();
             return Ok(response

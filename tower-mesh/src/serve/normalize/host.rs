@@ -7,6 +7,10 @@ use http::{
 
 /// Makes `Host` say what the URI says (RFC 9112, 3.2.2; RFC 9113, 8.3.1). An error is a reason to refuse the request.
 pub(super) fn agree(uri: &Uri, headers: &mut HeaderMap) -> Result<(), &'static str> {
+    let is_any_repeated = headers.len() > headers.keys_len();
+    if uri.authority().is_none() && !is_any_repeated {
+        return Ok(());
+    }
     let mut hosts = headers.get_all(HOST).iter();
     let (Some(host), further) = (hosts.next(), hosts.next()) else {
         return Ok(());
