@@ -78,7 +78,7 @@ impl Admission {
             }
         })?;
         // Before it is decided: a change of the rules that comes next is not missed.
-        let open = open.enter(&caller, head);
+        let open = open.enter(&caller, &exchanges, head);
         match self.decide(&caller, head) {
             Decision::Allow(permit) => {
                 exchanges.permitted(&permit);

@@ -30,6 +30,7 @@ use self::entry::Entry;
 use super::callers::Callers;
 use crate::{
     authorize::{Authorize, Caller, Decision, Denied, Reason, Verdict},
+    measure::Exchanges,
     time::later,
 };
 
@@ -190,8 +191,14 @@ impl Requests {
         }
     }
 
-    /// A request that is about to be decided. It is kept where requests decide about the caller.
-    pub(crate) fn enter(self: &Arc<Self>, caller: &Peer, head: &Parts) -> OpenRequest {
+    /// A request that is about to be decided. It is kept where requests decide about the caller; if it then comes to be denied,
+    /// that is counted as a second decision about it.
+    pub(crate) fn enter(
+        self: &Arc<Self>,
+        caller: &Peer,
+        exchanges: &Arc<Exchanges>,
+        head: &Parts,
+    ) -> OpenRequest {
         // Counted first and asked second, where the follower tells first and counts second: one of the two sees the other.
         self.unkept.fetch_add(1, Ordering::SeqCst);
         let mut request = OpenRequest {
@@ -201,7 +208,7 @@ impl Requests {
         };
         if self.per_request.load(Ordering::SeqCst) {
             self.unkept.fetch_sub(1, Ordering::SeqCst);
-            let entry = Arc::new(Entry::new(caller, head));
+            let entry = Arc::new(Entry::new(caller, exchanges, head));
             let mut kept = lock(&self.kept);
             let key = kept.next;
             kept.next += 1;

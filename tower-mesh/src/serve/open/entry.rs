@@ -1,6 +1,6 @@
 use std::{
     sync::{
-        Mutex, MutexGuard, PoisonError,
+        Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, Ordering},
     },
     task::{Context, Poll},
@@ -16,6 +16,7 @@ use crate::{
     Peer,
     authorize::{Denied, Reason},
     head,
+    measure::Exchanges,
     time::later,
 };
 
@@ -25,6 +26,7 @@ const MOMENT: Duration = Duration::from_secs(1);
 /// What is kept of one open request.
 pub(super) struct Entry {
     caller: Peer,
+    exchanges: Arc<Exchanges>,
     head: Parts,
     /// Since it is denied: when it ends, and why.
     denied: Mutex<Option<(Instant, Reason)>>,
@@ -34,12 +36,13 @@ pub(super) struct Entry {
 }
 
 impl Entry {
-    pub(super) fn new(caller: &Peer, head: &Parts) -> Self {
+    pub(super) fn new(caller: &Peer, exchanges: &Arc<Exchanges>, head: &Parts) -> Self {
         let mut kept = head::bare(&head.method, &head.uri, head.version, &head.headers);
         // A token that was valid is not asked for its age again.
         kept.extensions.insert(AsOf::now());
         Self {
             caller: caller.clone(),
+            exchanges: Arc::clone(exchanges),
             head: kept,
             denied: Mutex::default(),
             ended: AtomicBool::new(false),
@@ -74,6 +77,7 @@ impl Entry {
         }
         if !self.ended.swap(true, Ordering::SeqCst) {
             tracing::info!(caller = %self.caller, method = %self.head.method, path = self.head.uri.path(), reason = reason.code(), "ending an open request: {reason}");
+            self.exchanges.denied(reason);
             self.waker.wake();
         }
         // Who reads nothing is not told anything: the body that would end is not asked. A stream that the application took over

@@ -194,6 +194,31 @@ async fn a_grpc_stream_ends_with_its_status() {
     assert_eq!(trailers["grpc-status"], "7");
 }
 
+#[cfg(feature = "admin")]
+#[tokio::test(start_paused = true)]
+async fn a_denial_in_the_middle_is_counted_and_a_grpc_stream_by_its_status() {
+    let recorder = metrics_exporter_prometheus::PrometheusBuilder::new().build_recorder();
+    let counts = recorder.handle();
+    let _recording = metrics::set_default_local_recorder(&recorder);
+    let mut world = serve_ruled();
+    let mut client = h2(world.io()).await;
+    for (request, path) in [(grpc("/a"), "/a"), (get("/b"), "/b")] {
+        let body = opened(client.send_request(request)).await;
+        world.rules.deny([path]);
+        // A gRPC stream has its end in trailers, the other is reset.
+        let _ = body.collect().await;
+    }
+    let counts = counts.render();
+    for series in [
+        r#"mesh_decisions_total{service="api",decision="allow",layer="request",reason="default"} 2"#,
+        r#"mesh_decisions_total{service="api",decision="deny",layer="request",reason="test"} 2"#,
+        r#"mesh_requests_total{service="api",direction="in",peer="web",protocol="grpc",code="7"} 1"#,
+        r#"mesh_requests_total{service="api",direction="in",peer="web",protocol="http",code="body"} 1"#,
+    ] {
+        assert!(counts.contains(series), "{series} in\n{counts}");
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn what_is_allowed_again_within_the_grace_goes_on() {
     let mut world = serve_ruled();
@@ -316,9 +341,9 @@ async fn a_connection_of_which_many_streams_were_taken_over_takes_no_more() {
     let cx = Context::from_waker(Waker::noop());
     let (head, ()) = Request::connect("/a").body(()).expect("one").into_parts();
     for _ in 0..127 {
-        open.enter(&web(), &head).upgraded();
+        open.enter(&web(), &exchanges(), &head).upgraded();
     }
     assert!(open.poll_order(&cx).is_pending());
-    open.enter(&web(), &head).upgraded();
+    open.enter(&web(), &exchanges(), &head).upgraded();
     assert_eq!(open.poll_order(&cx), Poll::Ready(None));
 }
