@@ -89,6 +89,28 @@ fn a_token_that_is_forwarded_or_in_a_cookie_or_refused_stays() {
 }
 
 #[test]
+fn of_several_headers_the_last_says_whether_the_token_stays() {
+    let signer = Signer::es256();
+    let good = signer.token(&claims());
+    for (first, last) in [(true, false), (false, true)] {
+        let entries = [with(
+            entry("okta", std::slice::from_ref(&signer.jwk)),
+            "Locations",
+            json!([
+                { "Header": { "Name": "X-First", "Forward": first } },
+                { "Header": { "Name": "X-Last", "Forward": last } },
+                { "QueryParam": { "Name": "t" } },
+            ]),
+        )];
+        for name in ["x-first", "x-last"] {
+            let (head, tokens) = edited(&entries, request("/", &[(name, &good)]));
+            assert_eq!(refused(&tokens, "okta"), None);
+            assert_eq!(head.headers.contains_key(name), last, "{name}");
+        }
+    }
+}
+
+#[test]
 fn claims_are_forwarded_in_their_header_and_nobody_else_can_write_it() {
     let signer = Signer::es256();
     let token = signer.token(&claims_with(&json!({ "sub": "x" })));
