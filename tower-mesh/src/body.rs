@@ -97,8 +97,8 @@ impl Body {
     /// The same body again, if it can be sent more than once.
     pub(crate) fn replay(&self) -> Option<Self> {
         match &self.0 {
-            None => Some(Self::empty()),
-            Some(content) => content.whole().cloned().map(Self::from),
+            Some(content) if !content.is_end_stream() => content.whole().cloned().map(Self::from),
+            _ => Some(Self::empty()),
         }
     }
 }
@@ -223,6 +223,10 @@ mod tests {
             assert_eq!(copy.collect().await.expect("bytes").to_bytes(), "again");
         }
         assert!(Body::new(Empty::<Bytes>::new()).replay().is_some());
+        let mut read = Body::from("x");
+        read.frame().await.expect("a frame").expect("bytes");
+        let rest = read.replay().expect("nothing is left").collect().await;
+        assert_eq!(rest.expect("nothing").to_bytes(), "");
         assert!(Body::new(Body::from("x")).replay().is_some());
     }
 

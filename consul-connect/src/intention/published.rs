@@ -2,12 +2,16 @@
 
 use std::{
     collections::BTreeSet,
+    panic::resume_unwind,
     sync::{Arc, Mutex, PoisonError},
 };
 
 use arc_swap::ArcSwap;
 use consul_api::{WatchMonitor, intention as wire};
-use tokio::sync::watch;
+use tokio::{
+    sync::watch,
+    task::{JoinError, spawn_blocking},
+};
 
 use http::request::Parts;
 
@@ -27,6 +31,8 @@ pub(super) struct Shared {
     pub(super) changes: watch::Sender<u64>,
     /// Whether there are permissions, for which it matters what the destination speaks.
     pub(super) has_permissions: watch::Sender<bool>,
+    /// Held while a set is compiled, and by who changes what it is compiled from.
+    compiling: tokio::sync::Mutex<()>,
     /// Held while a new snapshot is made from the current one; never by a reader.
     writing: Mutex<()>,
     /// Whether the first answers have come, or were refused for good.
@@ -122,6 +128,7 @@ impl Shared {
             }),
             changes: watch::Sender::new(0),
             has_permissions: watch::Sender::new(false),
+            compiling: tokio::sync::Mutex::default(),
             writing: Mutex::new(()),
             start: watch::Sender::new(start),
             monitor,
@@ -141,42 +148,68 @@ impl Shared {
     }
 
     /// Takes over a set. An equal one changes nothing but ends staleness.
-    pub(super) fn receive(&self, wire: Arc<Vec<wire::Intention>>) {
+    ///
+    /// # Cancel safety
+    /// What was in force stays in force.
+    pub(super) async fn receive(&self, wire: Arc<Vec<wire::Intention>>) {
+        let _compiling = self.compiling.lock().await;
+        let known = self.current.load_full();
+        let is_known = |received: &Arc<Received>| received.wire == wire;
+        let received = match known.received.as_ref().is_some_and(is_known) {
+            true => None,
+            false => Some(Arc::new(self.compile(wire, known.has_requests).await)),
+        };
         self.publish(|snapshot| {
             let fresh = snapshot.stale.take().is_some();
-            if snapshot.received.as_ref().is_some_and(|known| known.wire == wire) {
+            let Some(received) = received else {
                 return fresh;
-            }
-            let received = self.compile(wire, snapshot.has_requests);
+            };
             tracing::info!(service = %self.service, intentions = received.compiled.len(), "intentions in force");
-            snapshot.received = Some(Arc::new(received));
+            snapshot.received = Some(received);
             true
         });
         self.start.send_if_modified(Start::received);
     }
 
     /// Takes over whether the destination speaks HTTP, as Consul sees it.
-    pub(super) fn set_has_requests(&self, has_requests: bool) {
+    ///
+    /// # Cancel safety
+    /// What was in force stays in force.
+    pub(super) async fn set_has_requests(&self, has_requests: bool) {
+        let _compiling = self.compiling.lock().await;
+        let known = self.current.load_full();
+        if known.has_requests == has_requests {
+            return;
+        }
+        let received = match &known.received {
+            None => None,
+            Some(known) => {
+                let wire = Arc::clone(&known.wire);
+                Some(Arc::new(self.compile(wire, has_requests).await))
+            }
+        };
         self.publish(|snapshot| {
-            if snapshot.has_requests == has_requests {
-                return false;
-            }
             snapshot.has_requests = has_requests;
-            if let Some(received) = &snapshot.received {
-                let received = self.compile(Arc::clone(&received.wire), has_requests);
-                snapshot.received = Some(Arc::new(received));
-            }
+            snapshot.received = received;
             true
         });
     }
 
-    fn compile(&self, wire: Arc<Vec<wire::Intention>>, has_requests: bool) -> Received {
+    /// Compiles a set beside the tasks: a large one, or one with long expressions, would keep a worker from its connections.
+    async fn compile(&self, wire: Arc<Vec<wire::Intention>>, has_requests: bool) -> Received {
         let destination = Destination {
             service: self.service.clone(),
             namespace: self.namespace.clone(),
             has_requests,
         };
-        let compiled = Compiled::about(&destination, &wire);
+        let intentions = Arc::clone(&wire);
+        let compiling = spawn_blocking(move || Compiled::about(&destination, &intentions));
+        let compiled = match compiling.await.map_err(JoinError::try_into_panic) {
+            Ok(compiled) => compiled,
+            Err(Ok(panic)) => resume_unwind(panic),
+            // The runtime ends, and this task with it.
+            Err(Err(_cancelled)) => std::future::pending().await,
+        };
         for finding in compiled.findings() {
             tracing::warn!(service = %self.service, intention = %finding.rule, denies = finding.denies, "{}", finding.text);
         }

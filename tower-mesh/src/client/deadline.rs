@@ -132,7 +132,7 @@ impl Clock {
         self.limit.granted()
     }
 
-    /// Pends until the call that began then is late, and says how. Arms a timer only when polled.
+    /// Pends until the call that began then is late, and says how. Makes a timer only when polled.
     pub(super) fn passing<'a>(&mut self, began: Instant, phase: &'a Phase) -> Passing<'a> {
         if let Some(uploading) = self.upload.take() {
             let Uploading { upload, pause } = *uploading;
@@ -144,9 +144,7 @@ impl Clock {
             Limit::Head(limit) => later(began, limit),
             Limit::Call(_, at) => at,
         };
-        Passing::At {
-            sleep: sleep_until(at),
-        }
+        Passing::Until { at }
     }
 }
 
@@ -155,7 +153,9 @@ pin_project! {
     #[project = PassingProj]
     pub(super) enum Passing<'a> {
         Never,
-        At { #[pin] sleep: Sleep },
+        // Not polled yet.
+        Until { at: Instant },
+        Asleep { #[pin] sleep: Sleep },
         Upload { late: Pin<Box<dyn Future<Output = Late> + Send + 'a>> },
     }
 }
@@ -163,10 +163,14 @@ pin_project! {
 impl Future for Passing<'_> {
     type Output = Late;
 
-    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Late> {
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Late> {
+        if let PassingProj::Until { at } = self.as_mut().project() {
+            let sleep = sleep_until(*at);
+            self.set(Self::Asleep { sleep });
+        }
         match self.project() {
-            PassingProj::Never => Poll::Pending,
-            PassingProj::At { sleep } => sleep.poll(cx).map(|()| Late::Answer),
+            PassingProj::Never | PassingProj::Until { .. } => Poll::Pending,
+            PassingProj::Asleep { sleep } => sleep.poll(cx).map(|()| Late::Answer),
             PassingProj::Upload { late } => late.as_mut().poll(cx),
         }
     }
