@@ -26,7 +26,7 @@ pub(super) async fn intentions(
         tokio::select! {
             item = watch.next() => match item {
                 Some(Ok(Update { value, meta, .. })) => {
-                    shared.receive(value).await;
+                    shared.receive(value);
                     acl.send_if_modified(|known| {
                         std::mem::replace(known, meta.default_acl_policy) != meta.default_acl_policy
                     });

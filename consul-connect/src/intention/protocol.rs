@@ -20,20 +20,18 @@ pub(super) async fn follow(client: Client, shared: Arc<Shared>, mut wanted: watc
         let chain = client.discovery_chain().get(shared.service.as_str());
         let mut watch = chain.watch();
         loop {
-            let update = tokio::select! {
+            tokio::select! {
                 // An error says nothing about the protocol: what was known stays.
                 item = watch.next() => match item {
-                    Some(Ok(update)) => update,
-                    Some(Err(_)) => continue,
+                    Some(Ok(update)) => shared.set_has_requests(update.value.protocol != "tcp"),
+                    Some(Err(_)) => {}
                     None => return,
                 },
                 unwanted = wanted.wait_for(|wanted| !*wanted) => match unwanted {
                     Ok(_) => break,
                     Err(_closed) => return,
                 },
-            };
-            let is_tcp = update.value.protocol == "tcp";
-            shared.set_has_requests(!is_tcp).await;
+            }
         }
     }
 }

@@ -2,22 +2,19 @@
 
 use std::{
     collections::BTreeSet,
-    panic::resume_unwind,
     sync::{Arc, Mutex, PoisonError},
 };
 
 use arc_swap::ArcSwap;
 use consul_api::{WatchMonitor, intention as wire};
-use tokio::{
-    sync::watch,
-    task::{JoinError, spawn_blocking},
-};
+use tokio::sync::watch;
 
 use http::request::Parts;
 
 use super::compiled::Destination;
 use super::{CallerId, Compiled, DefaultOrigin, OwnTrustDomain, ResolvedDefault, start::Start};
 use crate::jwt::{JwtProviders, Tokens};
+use crate::task::aside;
 use crate::{ClusterPeers, Decision, Reason, ServiceName, Verdict};
 
 /// What the tasks write and decisions read.
@@ -31,8 +28,6 @@ pub(super) struct Shared {
     pub(super) changes: watch::Sender<u64>,
     /// Whether there are permissions, for which it matters what the destination speaks.
     pub(super) has_permissions: watch::Sender<bool>,
-    /// Held while a set is compiled, and by who changes what it is compiled from.
-    compiling: tokio::sync::Mutex<()>,
     /// Held while a new snapshot is made from the current one; never by a reader.
     writing: Mutex<()>,
     /// Whether the first answers have come, or were refused for good.
@@ -128,7 +123,6 @@ impl Shared {
             }),
             changes: watch::Sender::new(0),
             has_permissions: watch::Sender::new(false),
-            compiling: tokio::sync::Mutex::default(),
             writing: Mutex::new(()),
             start: watch::Sender::new(start),
             monitor,
@@ -148,68 +142,43 @@ impl Shared {
     }
 
     /// Takes over a set. An equal one changes nothing but ends staleness.
-    ///
-    /// # Cancel safety
-    /// What was in force stays in force.
-    pub(super) async fn receive(&self, wire: Arc<Vec<wire::Intention>>) {
-        let _compiling = self.compiling.lock().await;
-        let known = self.current.load_full();
-        let is_known = |received: &Arc<Received>| received.wire == wire;
-        let received = match known.received.as_ref().is_some_and(is_known) {
-            true => None,
-            false => Some(Arc::new(self.compile(wire, known.has_requests).await)),
-        };
+    pub(super) fn receive(&self, wire: Arc<Vec<wire::Intention>>) {
         self.publish(|snapshot| {
             let fresh = snapshot.stale.take().is_some();
-            let Some(received) = received else {
+            if snapshot.received.as_ref().is_some_and(|known| known.wire == wire) {
                 return fresh;
-            };
+            }
+            let received = self.compile(wire, snapshot.has_requests);
             tracing::info!(service = %self.service, intentions = received.compiled.len(), "intentions in force");
-            snapshot.received = Some(received);
+            snapshot.received = Some(Arc::new(received));
             true
         });
         self.start.send_if_modified(Start::received);
     }
 
     /// Takes over whether the destination speaks HTTP, as Consul sees it.
-    ///
-    /// # Cancel safety
-    /// What was in force stays in force.
-    pub(super) async fn set_has_requests(&self, has_requests: bool) {
-        let _compiling = self.compiling.lock().await;
-        let known = self.current.load_full();
-        if known.has_requests == has_requests {
-            return;
-        }
-        let received = match &known.received {
-            None => None,
-            Some(known) => {
-                let wire = Arc::clone(&known.wire);
-                Some(Arc::new(self.compile(wire, has_requests).await))
-            }
-        };
+    pub(super) fn set_has_requests(&self, has_requests: bool) {
         self.publish(|snapshot| {
+            if snapshot.has_requests == has_requests {
+                return false;
+            }
             snapshot.has_requests = has_requests;
-            snapshot.received = received;
+            if let Some(received) = &snapshot.received {
+                let received = self.compile(Arc::clone(&received.wire), has_requests);
+                snapshot.received = Some(Arc::new(received));
+            }
             true
         });
     }
 
-    /// Compiles a set beside the tasks: a large one, or one with long expressions, would keep a worker from its connections.
-    async fn compile(&self, wire: Arc<Vec<wire::Intention>>, has_requests: bool) -> Received {
+    fn compile(&self, wire: Arc<Vec<wire::Intention>>, has_requests: bool) -> Received {
         let destination = Destination {
             service: self.service.clone(),
             namespace: self.namespace.clone(),
             has_requests,
         };
-        let intentions = Arc::clone(&wire);
-        let compiling = spawn_blocking(move || Compiled::about(&destination, &intentions));
-        let compiled = match compiling.await.map_err(JoinError::try_into_panic) {
-            Ok(compiled) => compiled,
-            Err(Ok(panic)) => resume_unwind(panic),
-            // The runtime ends, and this task with it.
-            Err(Err(_cancelled)) => std::future::pending().await,
-        };
+        // A large set takes milliseconds, and so do long expressions.
+        let compiled = aside(|| Compiled::about(&destination, &wire));
         for finding in compiled.findings() {
             tracing::warn!(service = %self.service, intention = %finding.rule, denies = finding.denies, "{}", finding.text);
         }
