@@ -10,8 +10,7 @@ use std::{path::Path, str::FromStr};
 
 use consul_connect::Material;
 
-pub(crate) use load::AT_A_TIME;
-
+use self::load::Amount;
 use crate::Failure;
 
 /// What is spoken.
@@ -86,15 +85,28 @@ pub(crate) async fn run(arguments: &[String]) -> Result<(), Failure> {
             serve::tls(protocol.parse()?, &read(directory, "api")?).await
         }
         ["serve", "mesh", protocol, service] => serve::mesh(protocol.parse()?, service).await,
-        ["load", "plain", protocol, seconds, address] => {
-            load::plain(protocol.parse()?, seconds.parse()?, address).await
+        ["load", "plain", protocol, seconds, at_a_time, address] => {
+            load::plain(Amount::new(protocol, seconds, at_a_time)?, address).await
         }
-        ["load", "tls", protocol, seconds, address, directory] => {
+        [
+            "load",
+            "tls",
+            protocol,
+            seconds,
+            at_a_time,
+            address,
+            directory,
+        ] => {
             let material = read(directory, "web")?;
-            load::tls(protocol.parse()?, seconds.parse()?, address, &material).await
+            load::tls(
+                Amount::new(protocol, seconds, at_a_time)?,
+                address,
+                &material,
+            )
+            .await
         }
-        ["load", "mesh", protocol, seconds, service] => {
-            load::mesh(protocol.parse()?, seconds.parse()?, service).await
+        ["load", "mesh", protocol, seconds, at_a_time, service] => {
+            load::mesh(Amount::new(protocol, seconds, at_a_time)?, service).await
         }
         ["hold", what, directory] => hold::run(what, read(directory, "api")?).await,
         _ => Err("no such child".into()),

@@ -22,19 +22,17 @@ const OTHERS: usize = 10;
 pub(crate) async fn run(options: &Options) -> Result<(), Failure> {
     println!(
         "## L4: {} requests at a time, 1 KiB, {} interleaved rounds of {:?}",
-        child::AT_A_TIME,
-        options.rounds,
-        options.turn
+        options.at_a_time, options.rounds, options.turn
     );
     let agent = Consul::new(find_consul(Version::Newest)?).start().await?;
     let all = Protocol::ALL.into_iter();
     for protocol in all.filter(|&one| options.protocol.is_none_or(|only| one == only)) {
         let world = World::start(&agent, protocol, options.others).await?;
-        let rows = rounds(&world.ways, options.rounds, options.turn).await?;
+        let rows = rounds(&world.ways, options).await?;
         let title = match protocol {
-            Protocol::Http1 => "HTTP/1.1, 32 connections",
-            Protocol::Http2 => "HTTP/2, 2 × 16 streams",
-            Protocol::Grpc => "gRPC unary, 2 × 16 streams",
+            Protocol::Http1 => "HTTP/1.1, a connection for each",
+            Protocol::Http2 => "HTTP/2, two connections",
+            Protocol::Grpc => "gRPC unary, two connections",
         };
         print(title, &rows, 1);
     }

@@ -25,7 +25,7 @@ use options::Options;
 type Failure = Box<dyn Error + Send + Sync>;
 
 const USAGE: &str = "usage: mesh-bench authorize|handshake|l4|memory|metrics|propagation \
-                     [--rounds N] [--seconds S] [--protocol h1|h2|grpc] [--others true|false] \
+                     [--rounds N] [--seconds S] [--at-a-time N] [--protocol h1|h2|grpc] [--others true|false] \
                      [--changes N] [--connections N]";
 
 #[tokio::main]

@@ -11,6 +11,8 @@ pub(crate) struct Options {
     pub(crate) rounds: usize,
     /// How long a turn is.
     pub(crate) turn: Duration,
+    /// How many requests are on their way at any time.
+    pub(crate) at_a_time: usize,
     /// The one protocol to look at; all of them otherwise.
     pub(crate) protocol: Option<Protocol>,
     /// Whether the Go SDK and Envoy have their turns too.
@@ -26,6 +28,7 @@ impl Options {
         let mut options = Self {
             rounds: 3,
             turn: Duration::from_secs(1),
+            at_a_time: 32,
             protocol: None,
             others: true,
             changes: 15,
@@ -38,6 +41,7 @@ impl Options {
             match name.as_str() {
                 "--rounds" => options.rounds = value.parse::<usize>()?.max(1),
                 "--seconds" => options.turn = Duration::try_from_secs_f64(value.parse()?)?,
+                "--at-a-time" => options.at_a_time = value.parse::<usize>()?.max(1),
                 "--protocol" => options.protocol = Some(value.parse()?),
                 "--others" => options.others = value.parse()?,
                 "--changes" => options.changes = value.parse::<usize>()?.max(1),

@@ -5,7 +5,8 @@ use std::time::Duration;
 use mesh_lab::Agent;
 
 use crate::{
-    Failure, child,
+    Failure,
+    options::Options,
     process::{self, cpu_of},
     table::{Row, Turn},
 };
@@ -22,13 +23,13 @@ pub(crate) struct Way<'a> {
 }
 
 pub(crate) enum Load {
-    /// This program as the client: what stands before the duration, and after it.
+    /// This program as the client: what stands before how long and how many at a time, and after it.
     Child(Vec<String>, Vec<String>),
     Go(String),
 }
 
 impl<'a> Way<'a> {
-    /// One with this program as the client: `before`, the duration, `after`.
+    /// One with this program as the client: `before`, how long and how many at a time, `after`.
     pub(crate) fn new(
         name: &str,
         agent: &'a Agent,
@@ -46,10 +47,10 @@ impl<'a> Way<'a> {
     }
 
     /// Until requests go through, all of them.
-    async fn open(&self) -> Result<(), Failure> {
+    async fn open(&self, at_a_time: usize) -> Result<(), Failure> {
         let mut last = Turn::default();
         for _ in 0..TRIES {
-            last = self.turn(Duration::from_millis(50)).await?;
+            last = self.turn(Duration::from_millis(50), at_a_time).await?;
             if last.ok > 0 && last.failed == 0 {
                 return Ok(());
             }
@@ -57,11 +58,11 @@ impl<'a> Way<'a> {
         Err(format!("{}: nothing goes through: {last:?}", self.name).into())
     }
 
-    async fn turn(&self, duration: Duration) -> Result<Turn, Failure> {
+    async fn turn(&self, duration: Duration, at_a_time: usize) -> Result<Turn, Failure> {
         match &self.load {
             Load::Child(before, after) => {
-                let seconds = duration.as_secs_f64().to_string();
-                let arguments = before.iter().chain([&seconds]).chain(after);
+                let amount = [duration.as_secs_f64().to_string(), at_a_time.to_string()];
+                let arguments = before.iter().chain(&amount).chain(after);
                 let client =
                     process::child(arguments.map(String::as_str), self.agent.environment())?;
                 client.says("began").await?;
@@ -83,14 +84,7 @@ impl<'a> Way<'a> {
                 let go = mesh_lab::go_peer(self.agent).ok_or("the Go peer has gone")?;
                 let used = cpu_of(&self.processes)?;
                 let seen = go
-                    .load(
-                        "web",
-                        service,
-                        "/kilobyte",
-                        child::AT_A_TIME,
-                        duration,
-                        false,
-                    )
+                    .load("web", service, "/kilobyte", at_a_time, duration, false)
                     .await?;
                 let used = cpu_of(&self.processes)? - used;
                 Ok(Turn {
@@ -107,20 +101,18 @@ impl<'a> Way<'a> {
 }
 
 /// Opens all ways, and gives each its turn in each round.
-pub(crate) async fn rounds(
-    ways: &[Way<'_>],
-    rounds: usize,
-    turn: Duration,
-) -> Result<Vec<Row>, Failure> {
+pub(crate) async fn rounds(ways: &[Way<'_>], options: &Options) -> Result<Vec<Row>, Failure> {
     let mut rows: Vec<Row> = ways.iter().map(|way| Row::new(&way.name)).collect();
     for way in ways {
-        way.open().await?;
+        way.open(options.at_a_time).await?;
     }
-    for round in 0..rounds {
+    for round in 0..options.rounds {
         // Whoever follows whom is another one each time.
         for place in 0..rows.len() {
             let at = (place + round) % rows.len();
-            rows[at].turns.push(ways[at].turn(turn).await?);
+            rows[at]
+                .turns
+                .push(ways[at].turn(options.turn, options.at_a_time).await?);
         }
     }
     Ok(rows)

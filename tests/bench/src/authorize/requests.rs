@@ -75,7 +75,7 @@ pub(super) async fn run(options: &Options) -> Result<(), Failure> {
     );
     let count = members.len();
     members.append(&mut behind);
-    let rows = rounds(&members, options.rounds, options.turn).await?;
+    let rows = rounds(&members, options).await?;
     print("members", &rows[..count], 0);
     if rows.len() > count {
         print("members' calls of services behind Envoy", &rows[count..], 0);

@@ -1,4 +1,4 @@
-//! Clients: 32 requests at a time, on 32 connections of HTTP/1.1 or on two of HTTP/2.
+//! Clients: each caller with a connection of HTTP/1.1 to itself, or all on two of HTTP/2.
 
 use std::{
     sync::{
@@ -29,67 +29,85 @@ use super::{
 };
 use crate::{Failure, bare, process, rounds::now};
 
-/// Connections of HTTP/1.1, or streams.
-pub(crate) const AT_A_TIME: usize = 32;
 const H2_CONNECTIONS: usize = 2;
 /// Until connections are made and branches predicted.
 const WARM_UP: Duration = Duration::from_millis(300);
 
-pub(super) async fn plain(protocol: Protocol, seconds: f64, address: &str) -> Result<(), Failure> {
+/// What is asked for, how long, and by how many callers.
+#[derive(Clone, Copy)]
+pub(super) struct Amount {
+    protocol: Protocol,
+    seconds: f64,
+    at_a_time: usize,
+}
+
+impl Amount {
+    pub(super) fn new(protocol: &str, seconds: &str, at_a_time: &str) -> Result<Self, Failure> {
+        Ok(Self {
+            protocol: protocol.parse()?,
+            seconds: seconds.parse()?,
+            at_a_time: at_a_time.parse()?,
+        })
+    }
+
+    /// As many connections as that, or as there are callers.
+    fn connections(self, most: usize) -> usize {
+        most.min(self.at_a_time)
+    }
+}
+
+pub(super) async fn plain(amount: Amount, address: &str) -> Result<(), Failure> {
     let dial = async || -> Result<TcpStream, Failure> {
         let tcp = TcpStream::connect(address).await?;
         tcp.set_nodelay(true)?;
         Ok(tcp)
     };
-    over(protocol, seconds, dial).await
+    over(amount, dial).await
 }
 
-pub(super) async fn tls(
-    protocol: Protocol,
-    seconds: f64,
-    address: &str,
-    material: &Material,
-) -> Result<(), Failure> {
+pub(super) async fn tls(amount: Amount, address: &str, material: &Material) -> Result<(), Failure> {
     let mut config = Arc::unwrap_or_clone(bare::client(material));
-    config.alpn_protocols = vec![protocol.alpn().as_bytes().to_vec()];
+    config.alpn_protocols = vec![amount.protocol.alpn().as_bytes().to_vec()];
     let connector = TlsConnector::from(Arc::new(config));
     let dial = async || -> Result<_, Failure> {
         let tcp = TcpStream::connect(address).await?;
         tcp.set_nodelay(true)?;
         Ok(connector.connect(ServerName::try_from("api")?, tcp).await?)
     };
-    over(protocol, seconds, dial).await
+    over(amount, dial).await
 }
 
-pub(super) async fn mesh(protocol: Protocol, seconds: f64, service: &str) -> Result<(), Failure> {
+pub(super) async fn mesh(amount: Amount, service: &str) -> Result<(), Failure> {
     let mesh = Mesh::builder("web").admin(0).join().await?;
     let client = mesh.client(service);
-    match protocol {
+    let callers = 0..amount.at_a_time;
+    match amount.protocol {
         Protocol::Grpc => {
             let each = |_| Unary::new(client.clone());
-            measure((0..AT_A_TIME).map(each).collect(), seconds).await
+            measure(callers.map(each).collect(), amount.seconds).await
         }
         _ => {
             let each = |_| Member(client.clone());
-            measure((0..AT_A_TIME).map(each).collect(), seconds).await
+            measure(callers.map(each).collect(), amount.seconds).await
         }
     }
 }
 
 /// hyper over connections that are made beforehand.
-async fn over<S>(
-    protocol: Protocol,
-    seconds: f64,
-    dial: impl AsyncFn() -> Result<S, Failure>,
-) -> Result<(), Failure>
+async fn over<S>(amount: Amount, dial: impl AsyncFn() -> Result<S, Failure>) -> Result<(), Failure>
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
+    let Amount {
+        protocol,
+        seconds,
+        at_a_time,
+    } = amount;
     let mut driven = JoinSet::new();
     match protocol {
         Protocol::Http1 => {
             let mut callers = Vec::new();
-            for _ in 0..AT_A_TIME {
+            for _ in 0..at_a_time {
                 let io = TokioIo::new(dial().await?);
                 let (sender, connection) = http1::handshake::<_, Empty<_>>(io).await?;
                 driven.spawn(async move { drop(connection.await) });
@@ -98,26 +116,28 @@ where
             measure(callers, seconds).await
         }
         Protocol::Http2 => {
-            let mut callers = Vec::new();
-            for _ in 0..H2_CONNECTIONS {
+            let mut senders = Vec::new();
+            for _ in 0..amount.connections(H2_CONNECTIONS) {
                 let io = TokioIo::new(dial().await?);
                 let made = http2::handshake::<_, _, Empty<_>>(TokioExecutor::new(), io).await;
                 let (sender, connection) = made?;
                 driven.spawn(async move { drop(connection.await) });
-                callers.extend(vec![sender; AT_A_TIME / H2_CONNECTIONS]);
+                senders.push(sender);
             }
-            measure(callers, seconds).await
+            let callers = senders.iter().cycle().take(at_a_time).cloned();
+            measure(callers.collect(), seconds).await
         }
         Protocol::Grpc => {
-            let mut callers = Vec::new();
-            for _ in 0..H2_CONNECTIONS {
+            let mut senders = Vec::new();
+            for _ in 0..amount.connections(H2_CONNECTIONS) {
                 let io = TokioIo::new(dial().await?);
                 let (sender, connection) = http2::handshake(TokioExecutor::new(), io).await?;
                 driven.spawn(async move { drop(connection.await) });
-                let each = |_| Unary::new(Bare(sender.clone()));
-                callers.extend((0..AT_A_TIME / H2_CONNECTIONS).map(each));
+                senders.push(sender);
             }
-            measure(callers, seconds).await
+            let each = |sender: &http2::SendRequest<_>| Unary::new(Bare(sender.clone()));
+            let callers = senders.iter().cycle().take(at_a_time).map(each);
+            measure(callers.collect(), seconds).await
         }
     }
 }
