@@ -35,6 +35,7 @@ use super::{
 use crate::{
     error::BoxError,
     gather::{Gathering, gather},
+    measure,
     time::later,
 };
 
@@ -52,6 +53,8 @@ pub(crate) struct Control {
     // A connection is polled for every frame and must not queue at a shared lock each time.
     orders: Dormant<Order>,
     open: Arc<open::Requests>,
+    /// Counts the connection as long as this is there.
+    _counted: Option<Arc<measure::Open>>,
     draining: bool,
     /// Because of something in it.
     cutting: bool,
@@ -59,10 +62,15 @@ pub(crate) struct Control {
 }
 
 impl Control {
-    pub(crate) fn new(orders: BoxStream<'static, Order>, open: Arc<open::Requests>) -> Self {
+    pub(crate) fn new(
+        orders: BoxStream<'static, Order>,
+        open: Arc<open::Requests>,
+        counted: Option<Arc<measure::Open>>,
+    ) -> Self {
         Self {
             orders: Dormant::new(orders),
             open,
+            _counted: counted,
             draining: false,
             cutting: false,
             deadline: None,
@@ -322,7 +330,11 @@ mod tests {
         let exchanges = Inbound::new(Sink::of("api")).caller(&web());
         let callers = Callers::One(web(), exchanges);
         let open = Arc::new(open::Requests::new(None, Duration::ZERO));
-        let control = Control::new(Box::pin(futures_util::stream::pending()), Arc::clone(&open));
+        let control = Control::new(
+            Box::pin(futures_util::stream::pending()),
+            Arc::clone(&open),
+            None,
+        );
         let requests = Requests::new(hello(), Arc::default(), callers, open);
         let size =
             size_of_output(|io: MeshStream| serve(io, None, requests, Arc::default(), control));

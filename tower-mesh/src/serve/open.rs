@@ -47,7 +47,8 @@ pub(crate) struct Requests {
     caller: Option<Peer>,
     /// Whether requests decide about the caller.
     per_request: AtomicBool,
-    kept: Mutex<Kept>,
+    /// `None` before the first.
+    kept: Mutex<Option<Box<Kept>>>,
     /// How many are open and not kept.
     unkept: AtomicUsize,
     /// Since requests decide about those too: when their connection ends.
@@ -209,11 +210,12 @@ impl Requests {
         if self.per_request.load(Ordering::SeqCst) {
             self.unkept.fetch_sub(1, Ordering::SeqCst);
             let entry = Arc::new(Entry::new(caller, exchanges, head));
-            let mut kept = lock(&self.kept);
-            let key = kept.next;
-            kept.next += 1;
-            kept.entries.insert(key, Arc::clone(&entry));
-            drop(kept);
+            let key = self.kept(|kept| {
+                let key = kept.next;
+                kept.next += 1;
+                kept.entries.insert(key, Arc::clone(&entry));
+                key
+            });
             request.kept = Some((key, entry));
         }
         request
@@ -257,8 +259,15 @@ impl Requests {
         *end
     }
 
+    fn kept<T>(&self, change: impl FnOnce(&mut Kept) -> T) -> T {
+        change(lock(&self.kept).get_or_insert_default())
+    }
+
     fn entries(&self) -> Vec<Arc<Entry>> {
-        lock(&self.kept).entries.values().cloned().collect()
+        lock(&self.kept)
+            .iter()
+            .flat_map(|kept| kept.entries.values().cloned())
+            .collect()
     }
 }
 
@@ -281,9 +290,11 @@ impl OpenRequest {
         if entry.is_ended() {
             self.of.order(CUT);
         }
-        let mut kept = lock(&self.of.kept);
-        kept.upgraded += 1;
-        if kept.upgraded >= MOST_UPGRADED {
+        let upgraded = self.of.kept(|kept| {
+            kept.upgraded += 1;
+            kept.upgraded
+        });
+        if upgraded >= MOST_UPGRADED {
             self.of.order(RENEW);
         }
     }
@@ -295,7 +306,7 @@ impl Drop for OpenRequest {
             return;
         }
         match &self.kept {
-            Some((key, _)) => drop(lock(&self.of.kept).entries.remove(key)),
+            Some((key, _)) => drop(self.of.kept(|kept| kept.entries.remove(key))),
             None => drop(self.of.unkept.fetch_sub(1, Ordering::SeqCst)),
         }
     }

@@ -153,18 +153,14 @@ impl Server {
             stages,
             seen: Stage::Serving,
         };
-        let control = Control::new(orders.stream(), kept);
+        let control = Control::new(orders.stream(), kept, Some(open));
         let negotiated = match accepted.alpn {
             Some(Alpn::H2) => Some(Protocol::H2),
             Some(Alpn::Http11) => Some(Protocol::Http1),
             // Nothing else is offered, so nothing else was agreed on; the first bytes decide.
             _ => None,
         };
-        let served = connection::serve(accepted.stream, negotiated, requests, limits, control);
-        async move {
-            served.await;
-            drop(open);
-        }
+        connection::serve(accepted.stream, negotiated, requests, limits, control)
     }
 }
 

@@ -126,7 +126,7 @@ where
         Some((inbox.recv().await?, inbox))
     });
     let task = tokio::spawn(async move {
-        let control = Control::new(inbox.boxed(), Arc::clone(requests.open()));
+        let control = Control::new(inbox.boxed(), Arc::clone(requests.open()), None);
         connection::serve(far, negotiated, requests, Arc::new(limits), control).await;
     });
     (near, Served { orders, task })
