@@ -34,8 +34,9 @@ pub const REQUESTS: &str = "mesh_requests_total";
 pub const REQUEST_SECONDS: &str = "mesh_request_duration_seconds";
 /// Answers to "may they": `decision` is `allow`, `deny`, or `shadow_deny` where a denial is only
 /// tried out, `layer` is `connection` or `request`, `reason` is `intention`, `default`, or the code
-/// of the fault. A request that was let in and ended because the rules came to deny it counts again,
-/// as denied.
+/// of the fault. Where requests decide about a caller, one that was let in and is ended because the
+/// rules came to deny it counts again, as denied; who is denied as a caller loses the connection, which
+/// is in [`CONNECTIONS_ENDED`].
 pub const DECISIONS: &str = "mesh_decisions_total";
 /// TLS handshakes that ended: `result` is `ok` or why there was no connection.
 pub const HANDSHAKES: &str = "mesh_handshakes_total";

@@ -2,7 +2,7 @@
 
 use std::{
     collections::BTreeSet,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
 use arc_swap::ArcSwap;
@@ -28,6 +28,8 @@ pub(super) struct Shared {
     pub(super) changes: watch::Sender<u64>,
     /// Whether there are permissions, for which it matters what the destination speaks.
     pub(super) has_permissions: watch::Sender<bool>,
+    /// Held while a set is compiled and published.
+    compiling: Mutex<()>,
     /// Held while a new snapshot is made from the current one; never by a reader.
     writing: Mutex<()>,
     /// Whether the first answers have come, or were refused for good.
@@ -123,6 +125,7 @@ impl Shared {
             }),
             changes: watch::Sender::new(0),
             has_permissions: watch::Sender::new(false),
+            compiling: Mutex::new(()),
             writing: Mutex::new(()),
             start: watch::Sender::new(start),
             monitor,
@@ -143,14 +146,20 @@ impl Shared {
 
     /// Takes over a set. An equal one changes nothing but ends staleness.
     pub(super) fn receive(&self, wire: Arc<Vec<wire::Intention>>) {
+        let _compiling = self.compiling();
+        let known = self.current.load_full();
+        let is_known = |received: &Arc<Received>| received.wire == wire;
+        let received = match known.received.as_ref().is_some_and(is_known) {
+            true => None,
+            false => Some(Arc::new(self.compile(wire, known.has_requests))),
+        };
         self.publish(|snapshot| {
             let fresh = snapshot.stale.take().is_some();
-            if snapshot.received.as_ref().is_some_and(|known| known.wire == wire) {
+            let Some(received) = received else {
                 return fresh;
-            }
-            let received = self.compile(wire, snapshot.has_requests);
+            };
             tracing::info!(service = %self.service, intentions = received.compiled.len(), "intentions in force");
-            snapshot.received = Some(Arc::new(received));
+            snapshot.received = Some(received);
             true
         });
         self.start.send_if_modified(Start::received);
@@ -158,17 +167,24 @@ impl Shared {
 
     /// Takes over whether the destination speaks HTTP, as Consul sees it.
     pub(super) fn set_has_requests(&self, has_requests: bool) {
+        let _compiling = self.compiling();
+        let known = self.current.load_full();
+        if known.has_requests == has_requests {
+            return;
+        }
+        let again = |known: &Arc<Received>| self.compile(Arc::clone(&known.wire), has_requests);
+        let received = known.received.as_ref().map(again).map(Arc::new);
         self.publish(|snapshot| {
-            if snapshot.has_requests == has_requests {
-                return false;
-            }
             snapshot.has_requests = has_requests;
-            if let Some(received) = &snapshot.received {
-                let received = self.compile(Arc::clone(&received.wire), has_requests);
-                snapshot.received = Some(Arc::new(received));
-            }
+            snapshot.received = received;
             true
         });
+    }
+
+    /// What a set is compiled from stays as it is until it is published.
+    fn compiling(&self) -> MutexGuard<'_, ()> {
+        let compiling = self.compiling.lock();
+        compiling.unwrap_or_else(PoisonError::into_inner)
     }
 
     fn compile(&self, wire: Arc<Vec<wire::Intention>>, has_requests: bool) -> Received {

@@ -11,6 +11,7 @@ use std::{path::Path, str::FromStr};
 use consul_connect::Material;
 
 use self::load::Amount;
+pub(crate) use self::load::connections;
 use crate::Failure;
 
 /// What is spoken.

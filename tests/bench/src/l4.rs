@@ -29,12 +29,13 @@ pub(crate) async fn run(options: &Options) -> Result<(), Failure> {
     for protocol in all.filter(|&one| options.protocol.is_none_or(|only| one == only)) {
         let world = World::start(&agent, protocol, options.others).await?;
         let rows = rounds(&world.ways, options).await?;
-        let title = match protocol {
-            Protocol::Http1 => "HTTP/1.1, a connection for each",
-            Protocol::Http2 => "HTTP/2, two connections",
-            Protocol::Grpc => "gRPC unary, two connections",
+        let connections = child::connections(protocol, options.at_a_time);
+        let name = match protocol {
+            Protocol::Http1 => "HTTP/1.1",
+            Protocol::Http2 => "HTTP/2",
+            Protocol::Grpc => "gRPC unary",
         };
-        print(title, &rows, 1);
+        print(&format!("{name}, connections: {connections}"), &rows, 1);
     }
     Ok(())
 }

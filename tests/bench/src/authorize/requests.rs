@@ -70,8 +70,8 @@ pub(super) async fn run(options: &Options) -> Result<(), Failure> {
     }
 
     println!(
-        "\n## Requests by rules: {word}, 1 KiB, {} interleaved rounds of {:?}",
-        options.rounds, options.turn
+        "\n## Requests by rules: {word}, {} at a time, 1 KiB, {} interleaved rounds of {:?}",
+        options.at_a_time, options.rounds, options.turn
     );
     let count = members.len();
     members.append(&mut behind);

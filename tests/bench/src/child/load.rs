@@ -49,10 +49,13 @@ impl Amount {
             at_a_time: at_a_time.parse()?,
         })
     }
+}
 
-    /// As many connections as that, or as there are callers.
-    fn connections(self, most: usize) -> usize {
-        most.min(self.at_a_time)
+/// How many connections that many callers share in the control.
+pub(crate) fn connections(protocol: Protocol, callers: usize) -> usize {
+    match protocol {
+        Protocol::Http1 => callers,
+        Protocol::Http2 | Protocol::Grpc => callers.min(H2_CONNECTIONS),
     }
 }
 
@@ -117,7 +120,7 @@ where
         }
         Protocol::Http2 => {
             let mut senders = Vec::new();
-            for _ in 0..amount.connections(H2_CONNECTIONS) {
+            for _ in 0..connections(protocol, at_a_time) {
                 let io = TokioIo::new(dial().await?);
                 let made = http2::handshake::<_, _, Empty<_>>(TokioExecutor::new(), io).await;
                 let (sender, connection) = made?;
@@ -129,7 +132,7 @@ where
         }
         Protocol::Grpc => {
             let mut senders = Vec::new();
-            for _ in 0..amount.connections(H2_CONNECTIONS) {
+            for _ in 0..connections(protocol, at_a_time) {
                 let io = TokioIo::new(dial().await?);
                 let (sender, connection) = http2::handshake(TokioExecutor::new(), io).await?;
                 driven.spawn(async move { drop(connection.await) });

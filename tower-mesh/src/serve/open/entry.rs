@@ -1,4 +1,5 @@
 use std::{
+    panic::{AssertUnwindSafe, catch_unwind},
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, Ordering},
@@ -9,7 +10,7 @@ use std::{
 
 use consul_connect::authorize::AsOf;
 use futures_util::task::AtomicWaker;
-use http::request::Parts;
+use http::{Version, request::Parts};
 use tokio::time::Instant;
 
 use crate::{
@@ -70,22 +71,30 @@ impl Entry {
     /// Ends it if its time has come. Returns when to look again: when that will be, or when its connection ends with it if it is
     /// still there.
     pub(super) fn end(&self, now: Instant) -> Option<Instant> {
-        let denied = self.lock();
-        let (at, reason) = denied.as_ref()?;
-        if *at > now {
-            return Some(*at);
+        let (at, reason) = self.lock().clone()?;
+        if at > now {
+            return Some(at);
         }
+        let upgraded = self.upgraded.load(Ordering::SeqCst);
         if !self.ended.swap(true, Ordering::SeqCst) {
-            tracing::info!(caller = %self.caller, method = %self.head.method, path = self.head.uri.path(), reason = reason.code(), "ending an open request: {reason}");
-            self.exchanges.denied(reason);
             self.waker.wake();
+            // A log or a recorder that panics must not keep the others from their end.
+            let _ = catch_unwind(AssertUnwindSafe(|| self.tell(&reason, upgraded)));
         }
         // Who reads nothing is not told anything: the body that would end is not asked. A stream that the application took over
         // has no other end.
-        Some(match self.upgraded.load(Ordering::SeqCst) {
-            true => *at,
-            false => later(*at, MOMENT),
+        Some(match upgraded {
+            true => at,
+            false => later(at, MOMENT),
         })
+    }
+
+    fn tell(&self, reason: &Reason, upgraded: bool) {
+        tracing::info!(caller = %self.caller, method = %self.head.method, path = self.head.uri.path(), reason = reason.code(), "ending an open request: {reason}");
+        // Whether a stream of h2 that was taken over is still there is not known.
+        if !upgraded || self.head.version < Version::HTTP_2 {
+            self.exchanges.denied(reason);
+        }
     }
 
     pub(super) fn is_ended(&self) -> bool {
