@@ -20,9 +20,8 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 #[derive(Debug)]
 pub(crate) struct Tethered<I> {
     io: I,
-    /// Who is known to be woken by a cut, as a reader and as a writer: it is nearly always the same.
-    reader: Option<Waker>,
-    writer: Option<Waker>,
+    /// Whom of each half a cut is known to wake: it is nearly always the same task, which then need not say so again.
+    known: [Option<Waker>; 2],
     /// After the stream, because fields are dropped in this order: what is gone is closed.
     far: Far,
 }
@@ -36,12 +35,18 @@ pub(crate) struct Tether {
     switch: Arc<Switch>,
 }
 
-/// Two wakers at the far end, because the halves of an upgraded stream may live in different tasks.
+/// The halves of an upgraded stream may live in different tasks.
+#[derive(Clone, Copy)]
+enum Half {
+    Reader,
+    Writer,
+}
+
 #[derive(Debug, Default)]
 struct Switch {
     cut: AtomicBool,
-    reader: AtomicWaker,
-    writer: AtomicWaker,
+    /// At the far end, one for each [`Half`].
+    wakers: [AtomicWaker; 2],
     gone: AtomicBool,
     near: AtomicWaker,
 }
@@ -51,8 +56,7 @@ pub(crate) fn tether<I>(io: I) -> (Tethered<I>, Tether) {
     let far = Far(Arc::clone(&switch));
     let tethered = Tethered {
         io,
-        reader: None,
-        writer: None,
+        known: [None, None],
         far,
     };
     (tethered, Tether { switch })
@@ -62,8 +66,7 @@ impl Tether {
     /// Makes every further use of the stream fail with [`io::ErrorKind::ConnectionAborted`].
     pub(crate) fn cut(&self) {
         self.switch.cut.store(true, Ordering::Release);
-        self.switch.reader.wake();
-        self.switch.writer.wake();
+        self.switch.wakers.iter().for_each(AtomicWaker::wake);
     }
 
     /// Ready when the stream was dropped.
@@ -96,59 +99,32 @@ impl Switch {
     }
 }
 
-impl<I> Tethered<I> {
-    /// What is read, unless the stream is cut. A pending stream is woken by the cut.
-    fn read<T>(
+impl<I: Unpin> Tethered<I> {
+    /// What `poll` says, unless the stream is cut. A pending stream is woken by the cut.
+    fn guard<T>(
         &mut self,
+        half: Half,
         cx: &mut Context<'_>,
         poll: impl FnOnce(Pin<&mut I>, &mut Context<'_>) -> Poll<io::Result<T>>,
-    ) -> Poll<io::Result<T>>
-    where
-        I: Unpin,
-    {
+    ) -> Poll<io::Result<T>> {
         let Far(switch) = &self.far;
-        guard(switch, (&switch.reader, &mut self.reader), cx, |cx| {
-            poll(Pin::new(&mut self.io), cx)
-        })
-    }
-
-    /// The same for what is written.
-    fn write<T>(
-        &mut self,
-        cx: &mut Context<'_>,
-        poll: impl FnOnce(Pin<&mut I>, &mut Context<'_>) -> Poll<io::Result<T>>,
-    ) -> Poll<io::Result<T>>
-    where
-        I: Unpin,
-    {
-        let Far(switch) = &self.far;
-        guard(switch, (&switch.writer, &mut self.writer), cx, |cx| {
-            poll(Pin::new(&mut self.io), cx)
-        })
-    }
-}
-
-fn guard<T>(
-    switch: &Switch,
-    (waker, known): (&AtomicWaker, &mut Option<Waker>),
-    cx: &mut Context<'_>,
-    poll: impl FnOnce(&mut Context<'_>) -> Poll<io::Result<T>>,
-) -> Poll<io::Result<T>> {
-    let aborted = || Poll::Ready(Err(io::ErrorKind::ConnectionAborted.into()));
-    if switch.is_cut() {
-        return aborted();
-    }
-    let polled = poll(cx);
-    let wakes = |known: &Waker| known.will_wake(cx.waker());
-    if polled.is_pending() && !known.as_ref().is_some_and(wakes) {
-        waker.register(cx.waker());
-        *known = Some(cx.waker().clone());
-        // A cut before that line woke nobody.
+        let aborted = || Poll::Ready(Err(io::ErrorKind::ConnectionAborted.into()));
         if switch.is_cut() {
             return aborted();
         }
+        let polled = poll(Pin::new(&mut self.io), cx);
+        let known = &mut self.known[half as usize];
+        let wakes = |known: &Waker| known.will_wake(cx.waker());
+        if polled.is_pending() && !known.as_ref().is_some_and(wakes) {
+            switch.wakers[half as usize].register(cx.waker());
+            *known = Some(cx.waker().clone());
+            // A cut before that line woke nobody.
+            if switch.is_cut() {
+                return aborted();
+            }
+        }
+        polled
     }
-    polled
 }
 
 impl<I: AsyncRead + Unpin> AsyncRead for Tethered<I> {
@@ -157,7 +133,8 @@ impl<I: AsyncRead + Unpin> AsyncRead for Tethered<I> {
         cx: &mut Context<'_>,
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        self.get_mut().read(cx, |io, cx| io.poll_read(cx, buf))
+        self.get_mut()
+            .guard(Half::Reader, cx, |io, cx| io.poll_read(cx, buf))
     }
 }
 
@@ -167,7 +144,8 @@ impl<I: AsyncWrite + Unpin> AsyncWrite for Tethered<I> {
         cx: &mut Context<'_>,
         buf: &[u8],
     ) -> Poll<io::Result<usize>> {
-        self.get_mut().write(cx, |io, cx| io.poll_write(cx, buf))
+        self.get_mut()
+            .guard(Half::Writer, cx, |io, cx| io.poll_write(cx, buf))
     }
 
     fn poll_write_vectored(
@@ -176,7 +154,7 @@ impl<I: AsyncWrite + Unpin> AsyncWrite for Tethered<I> {
         bufs: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         self.get_mut()
-            .write(cx, |io, cx| io.poll_write_vectored(cx, bufs))
+            .guard(Half::Writer, cx, |io, cx| io.poll_write_vectored(cx, bufs))
     }
 
     fn is_write_vectored(&self) -> bool {
@@ -184,18 +162,46 @@ impl<I: AsyncWrite + Unpin> AsyncWrite for Tethered<I> {
     }
 
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.get_mut().write(cx, |io, cx| io.poll_flush(cx))
+        self.get_mut()
+            .guard(Half::Writer, cx, |io, cx| io.poll_flush(cx))
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.get_mut().write(cx, |io, cx| io.poll_shutdown(cx))
+        self.get_mut()
+            .guard(Half::Writer, cx, |io, cx| io.poll_shutdown(cx))
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::task::Wake;
     use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, duplex, split};
+
+    #[derive(Default)]
+    struct Woken(AtomicBool);
+
+    impl Wake for Woken {
+        fn wake(self: Arc<Self>) {
+            self.0.store(true, Ordering::Release);
+        }
+    }
+
+    #[test]
+    fn a_cut_wakes_whoever_waited_last_however_often_it_was_asked() {
+        let (_near, far) = duplex(8);
+        let (mut far, tether) = tether(far);
+        let all = [Arc::<Woken>::default(), Arc::default()];
+        for task in [0, 0, 1, 1, 0, 0] {
+            let waker = Waker::from(Arc::clone(&all[task]));
+            let mut room = [0];
+            let mut room = ReadBuf::new(&mut room);
+            let read = Pin::new(&mut far).poll_read(&mut Context::from_waker(&waker), &mut room);
+            assert!(read.is_pending());
+        }
+        tether.cut();
+        assert!(all[0].0.load(Ordering::Acquire));
+    }
 
     #[tokio::test]
     async fn a_cut_wakes_both_halves_wherever_they_wait() {
